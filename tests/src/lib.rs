@@ -1,1 +1,1 @@
-//! Stub.
+//! What the whole-program tests share.
