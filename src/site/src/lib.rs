@@ -1,1 +1,24 @@
-//! Stub.
+//! What a person writes, validated once, at the edge: `site.toml`, the profiles, the site's keys,
+//! and the seed that tells one room from the other.
+//!
+//! Start at [`Site::parse`], [`Profile::merge`] and [`seed::verify`]. Later code takes these types
+//! and never checks again. Opens no file, starts no process, reads no clock: text and times come in,
+//! values and text go out. The one thing taken from outside is randomness, in
+//! [`SiteKeys::generate`](keys::SiteKeys::generate).
+
+mod label;
+pub mod network;
+pub mod profile;
+pub mod seed;
+mod ssh;
+mod text;
+mod timestamp;
+mod words;
+
+pub use label::{Label, LabelError};
+pub use network::{Cidr, Network};
+pub use profile::Profile;
+pub use seed::Seed;
+pub use ssh::{SshKey, SshKeyError, authorized_keys};
+pub use timestamp::{Timestamp, TimestampError};
+pub use words::{Role, Room, Slot, WordError};
