@@ -76,7 +76,7 @@ fn has_word(line: &str, word: &str) -> bool {
 /// The text with comments, string and character literals blanked out; lines keep their numbers.
 ///
 /// Follows the Rust Reference, "Tokens" and "Comments", as far as the difference shows here.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     let mut left = text;
     let mut code = String::with_capacity(text.len());
     while let Some(first) = left.chars().next() {
