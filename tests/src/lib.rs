@@ -1,9 +1,11 @@
 //! What the whole-program tests share: the programs, a demo site with both rooms' images, the judges,
 //! and a lab to boot in.
 //!
-//! Nothing here mocks anything: programs are run as a person runs them, and what they left is read
-//! by other people's programs. What a test starts, it stops.
+//! Start at [`demo::demo`]. Nothing here mocks anything: programs are run as a person runs them, and
+//! what they left is read by other people's programs. What a test starts, it stops.
 
+pub mod bytes;
+pub mod demo;
 pub mod judge;
 pub mod programs;
 pub mod run;
