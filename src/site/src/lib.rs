@@ -6,19 +6,26 @@
 //! values and text go out. The one thing taken from outside is randomness, in
 //! [`SiteKeys::generate`](keys::SiteKeys::generate).
 
+mod document;
+mod host;
 mod label;
 pub mod network;
+mod problem;
 pub mod profile;
 pub mod seed;
+mod site;
 mod ssh;
 mod text;
 mod timestamp;
 mod words;
 
+pub use host::{Host, HostError};
 pub use label::{Label, LabelError};
 pub use network::{Cidr, Network};
+pub use problem::{InputErrors, Problem, utf8};
 pub use profile::Profile;
 pub use seed::Seed;
+pub use site::{NoWorker, Node, RoomPlan, Site};
 pub use ssh::{SshKey, SshKeyError, authorized_keys};
 pub use timestamp::{Timestamp, TimestampError};
 pub use words::{Role, Room, Slot, WordError};

@@ -154,3 +154,72 @@ text_serde!(SshKey);
 pub fn authorized_keys(keys: &[SshKey]) -> String {
     keys.iter().map(|key| format!("{key}\n")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFYoETBCxKDoPkfELUHtYX2vkStaWvQOiGPDvibeM4F5 ada@example";
+    const P256: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEHGE7xSnlKcb70YZpntKDlvAuvY7ZRTnEUtpxNpu1D+W3zoLASf9EhzE294o/D7Huez8cZ4o+0Xk8NTFxtKBFQ= ada@example";
+    const P521: &str = "ecdsa-sha2-nistp521 \
+        AAAAE2VjZHNhLXNoYTItbmlzdHA1MjEAAAAIbmlzdHA1MjEAAACFBACF3a1tg1heT1Wov6zZFdmY\
+        3lIEMlYs1NaAtf6NFkkDX1W5FtNOZTBZYMWiFVLDJGUC3lQg8+BMG6uxKzvi6HIrmAEyd7xxbXn0\
+        PfX1SUPgtFxAQNH/DelcoYSYRFdDPTfai2GjwWy8MQcezV3UcfxuvrgoQ6Fz846h0vtg4ssEaeDd\
+        FA== ada@example";
+    const RSA_2048: &str = "ssh-rsa \
+        AAAAB3NzaC1yc2EAAAADAQABAAABAQCRnI8sWz2Bfm0rWmLJYvFr3LtkZK0gmgP6cuV4t5rWoMqs\
+        VLFfVpgBkR2Pjlpw4c6g3f2+Ed9fUA3TwtviQB4oAgHAL0krqoXpjqghZmAeiw59IhrxMTlMvPc6\
+        D1PiXsPFlqiKogXl6gz9BzfLesC4oFJc3H0Fr8BQHdUS9oUgbXxD4fsGvyAMs4Hrj5yzZdDVC7jY\
+        FVGc5Hcy359/IcTL98RQ1XDxf+AaNfJxCipXFuyydjeUTY2Ya3b9VPDgasMHmVre4F8ps06tMXfw\
+        AD+8u5ROEZYXlntelB2W9nyAvhny20yIGyIFUlz1/1Mr6xI0tIgFE9wkdYncdjMVTs97 ada@example";
+    const RSA_1024: &str = "ssh-rsa \
+        AAAAB3NzaC1yc2EAAAADAQABAAAAgQDJFfkJicyF5aTpbVvRIzaD6Y7+7TNKsr3ORDlABjYBPTt3\
+        Mzb3fPK6kZTMo6wIxmJycioitBWG9aY9QEldKZgQwEMvpFDpnJXajQl/g8hKuAd3akIZF1li1zlA\
+        qXQ96/V/NkaxfzS191SXAwFmZDU3tbEHnjhkj1hArqw8DGQ2QQ== ada@example";
+
+    #[test]
+    fn keys_of_ssh_keygen_are_taken_and_kept() {
+        for line in [ED25519, P256, P521, RSA_2048] {
+            let key: SshKey = format!("  {line}\n").parse().unwrap();
+            assert_eq!(key.to_string(), line);
+            assert_eq!(key.comment(), "ada@example");
+        }
+        let without_comment = ED25519.rsplit_once(' ').unwrap().0;
+        assert_eq!(without_comment.parse::<SshKey>().unwrap().to_string(), without_comment);
+    }
+
+    #[test]
+    fn one_key_with_two_comments_is_one_key() {
+        let key: SshKey = ED25519.parse().unwrap();
+        let other: SshKey = ED25519.replace("ada", "eve").parse().unwrap();
+        assert!(key.is_same_key(&other) && key != other);
+        assert!(!key.is_same_key(&P256.parse().unwrap()));
+        assert_eq!(authorized_keys(&[key]), format!("{ED25519}\n"));
+        assert_eq!(authorized_keys(&[]), "");
+    }
+
+    #[test]
+    fn other_lines_are_refused_for_a_reason() {
+        use SshKeyError::{Damaged, Kind, Mixed, Private, Weak};
+        let blob = ED25519.split(' ').nth(1).unwrap();
+        let cut = BASE64.encode(&BASE64.decode(blob.as_bytes()).unwrap()[..40]);
+        for (line, why) in [
+            ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA", Private),
+            ("ssh-dss AAAA", Kind("ssh-dss".into())),
+            ("", Kind(String::new())),
+            (&format!("no-pty {ED25519}"), Kind("no-pty".into())),
+            ("ssh-ed25519", Damaged("nothing follows the type")),
+            ("ssh-ed25519 not/base64!", Damaged("its middle part is not base64")),
+            (&format!("ssh-ed25519 {cut}"), Damaged("its end is missing")),
+            (&ED25519.replacen("Yo", "Yo\n", 1), Damaged("it has more than one line")),
+            (
+                &ED25519.replacen("ssh-ed25519", "ssh-rsa", 1),
+                Mixed { said: "ssh-rsa".into(), inside: "ssh-ed25519".into() },
+            ),
+            (RSA_1024, Weak(1024)),
+        ] {
+            assert_eq!(line.parse::<SshKey>(), Err(why), "{line}");
+        }
+    }
+}

@@ -1,14 +1,21 @@
-//! How a machine is joined to its network. Start at [`Network`].
+//! How a machine is joined to its network. Start at [`Network`]; [`render`] writes it down for
+//! systemd-networkd.
 
 mod cidr;
 mod interface;
+mod read;
+mod render;
 
 pub use cidr::{Cidr, CidrError};
 pub use interface::{Interface, InterfaceError, Mac};
+pub(crate) use read::Claims;
+pub use render::render;
 
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
+
+use crate::Host;
 
 /// The uplink of one machine: over which cards, in which VLAN, with which addresses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +32,7 @@ pub struct Network {
     pub dns: Vec<IpAddr>,
     /// Domains in which short host names are looked up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub search: Vec<String>,
+    pub search: Vec<Host>,
     /// The cards.
     pub link: Link,
     /// The addresses.

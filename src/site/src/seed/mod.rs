@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Label, Network, Role, Room, SshKey, Timestamp};
+use crate::{Host, Label, Network, Role, Room, SshKey, Timestamp};
 
 /// The version of the format that this release writes and reads.
 pub const FORMAT: u32 = 1;
@@ -32,7 +32,7 @@ pub struct Seed {
     /// Who may log in; nobody if empty.
     pub ssh_keys: Vec<SshKey>,
     /// Names or addresses of time servers; at least one.
-    pub time_servers: Vec<String>,
+    pub time_servers: Vec<Host>,
     /// The site's certificate authority, in PEM.
     pub ca_certificate: String,
     /// How the machine is joined to its network.

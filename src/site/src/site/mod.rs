@@ -1,0 +1,260 @@
+//! A site: two rooms, the machines in them and who may log in. Start at [`Site::parse`];
+//! [`Site::template`] writes the file that people fill in.
+
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use crate::document::{Document, Found, Table};
+use crate::network::{Addressing, Claims, Interface};
+use crate::problem::InputErrors;
+use crate::seed::{self, Seed};
+use crate::{Host, Label, Network, Role, Room, SshKey, Timestamp};
+
+/// What a `site.toml` says, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// The site's name, from which host names are made.
+    pub name: Label,
+    /// Room a, then room b; see [`Site::room`].
+    pub rooms: [RoomPlan; 2],
+    /// Where machines get the time; at least one.
+    pub time_servers: Vec<Host>,
+    /// Who may log in to every machine; nobody if empty.
+    pub ssh_keys: Vec<SshKey>,
+}
+
+/// One room and its machines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomPlan {
+    /// What people call the room.
+    pub title: String,
+    /// The machine with the control plane.
+    pub control: Node,
+    /// The worker, where the file describes it or it can be like the control machine.
+    pub worker: Option<Node>,
+}
+
+/// One machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub hostname: Label,
+    /// Its network.
+    pub network: Network,
+}
+
+/// The site file does not say how a worker is joined to the network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+#[error("the site file describes no worker in room {0}")]
+#[diagnostic(
+    code(input::no_worker),
+    help(
+        "the control machine's network is its own: add [room.{0}.worker.network] to the site file"
+    )
+)]
+pub struct NoWorker(pub Room);
+
+/// The longest title that fits a line of the status screen.
+const LONGEST_TITLE: usize = 60;
+
+/// The longest site name that leaves room for `-a1` in a label.
+const LONGEST_NAME: usize = 60;
+
+/// The pool that Debian's own chrony uses.
+const DEFAULT_TIME_SERVER: &str = "2.debian.pool.ntp.org";
+
+/// The most time servers: chrony needs four to outvote a liar, more only add traffic.
+const MOST_TIME_SERVERS: usize = 8;
+
+impl Site {
+    /// Reads a site file. `file` is only named in errors.
+    pub fn parse(text: &str, file: &Path) -> Result<Site, InputErrors> {
+        Document::read(text, file, "input::site", read_site)
+    }
+
+    /// What the file says of a room.
+    pub fn room(&self, room: Room) -> &RoomPlan {
+        match room {
+            Room::A => &self.rooms[0],
+            Room::B => &self.rooms[1],
+        }
+    }
+
+    /// What the file says of a machine.
+    pub fn node(&self, room: Room, role: Role) -> Result<&Node, NoWorker> {
+        let plan = self.room(room);
+        match role {
+            Role::Control => Ok(&plan.control),
+            Role::Worker => plan.worker.as_ref().ok_or(NoWorker(room)),
+        }
+    }
+
+    /// What a machine needs to know. `ca_certificate` is the site's, in PEM.
+    pub fn seed(
+        &self,
+        room: Room,
+        role: Role,
+        ca_certificate: &str,
+        issued: Timestamp,
+        expires: Option<Timestamp>,
+    ) -> Result<Seed, NoWorker> {
+        let node = self.node(room, role)?;
+        Ok(Seed {
+            format: seed::FORMAT,
+            site: self.name.clone(),
+            room,
+            room_title: self.room(room).title.clone(),
+            role,
+            hostname: node.hostname.clone(),
+            issued,
+            expires,
+            ssh_keys: self.ssh_keys.clone(),
+            time_servers: self.time_servers.clone(),
+            ca_certificate: ca_certificate.to_owned(),
+            network: node.network.clone(),
+        })
+    }
+}
+
+fn read_site(file: &Table<'_>) -> Option<Site> {
+    let mut claims = Claims::default();
+    let name = file.parsed::<Label>("name").filter(|name| {
+        let short = name.value.as_str().len() <= LONGEST_NAME;
+        if !short {
+            let message = format!("the name has {} characters", name.value.as_str().len());
+            let hint =
+                format!("at most {LONGEST_NAME}: host names are made of it, such as NAME-a1");
+            file.report(name.span.clone(), message, hint);
+        }
+        short
+    });
+    let name = file.require("name", name, "write name = \"my-campus\" above the first [table]");
+    let name = name.map(|found| found.value);
+    let rooms = read_rooms(file, name.as_ref(), &mut claims);
+    let time_servers = match file.table("time") {
+        Some(table) => read_time(&table),
+        None => default_time_servers(),
+    };
+    let ssh_keys = file.table("ssh").map(|table| read_ssh(&table)).unwrap_or_default();
+    file.finish();
+    Some(Site { name: name?, rooms: rooms?, time_servers, ssh_keys })
+}
+
+fn read_rooms(
+    file: &Table<'_>,
+    site: Option<&Label>,
+    claims: &mut Claims,
+) -> Option<[RoomPlan; 2]> {
+    let hint = "write [room.a] and [room.b], each with title = \"…\"";
+    let rooms = file.require("room", file.table("room"), hint)?;
+    let mut read = |key, room| {
+        let hint = format!("write [room.{room}] and title = \"…\": a site has two rooms");
+        let table = rooms.require(key, rooms.table(key), &hint)?;
+        read_room(&table, room, site, claims)
+    };
+    let (a, b) = (read("a", Room::A), read("b", Room::B));
+    rooms.finish();
+    Some([a?, b?])
+}
+
+fn read_room(
+    table: &Table<'_>,
+    room: Room,
+    site: Option<&Label>,
+    claims: &mut Claims,
+) -> Option<RoomPlan> {
+    let title = table.text("title");
+    let title = table.require("title", title, "write title = \"Building 1\"");
+    let title = title.filter(|title| {
+        let good = !title.value.trim().is_empty()
+            && title.value.chars().count() <= LONGEST_TITLE
+            && !title.value.chars().any(char::is_control);
+        if !good {
+            let hint = format!("a title is 1 to {LONGEST_TITLE} characters on one line");
+            table.report(title.span.clone(), "this cannot be the title of a room", hint);
+        }
+        good
+    });
+    let control = read_node(table, site, &format!("{room}1"), claims);
+    let worker = match table.table("worker") {
+        Some(worker) => {
+            let node = read_node(&worker, site, &format!("{room}2"), claims);
+            worker.finish();
+            Some(node)
+        }
+        None => None,
+    };
+    table.finish();
+    let control = control?;
+    let worker = match worker {
+        Some(described) => Some(described?),
+        None => like_control(&control, site, room),
+    };
+    Some(RoomPlan { title: title?.value.to_owned(), control, worker })
+}
+
+/// A worker as the control machine is, unless that one's network is its own.
+fn like_control(control: &Node, site: Option<&Label>, room: Room) -> Option<Node> {
+    let has_mac = |card: &Interface| matches!(card, Interface::Mac(_));
+    let own = control.network.addressing != Addressing::Dhcp
+        || control.network.interfaces().iter().any(has_mac);
+    let hostname = format!("{}-{room}2", site?).parse().ok()?;
+    (!own).then(|| Node { hostname, network: control.network.clone() })
+}
+
+fn read_node(
+    table: &Table<'_>,
+    site: Option<&Label>,
+    suffix: &str,
+    claims: &mut Claims,
+) -> Option<Node> {
+    let written = table.parsed::<Label>("hostname");
+    let network = match table.table("network") {
+        Some(network) => Network::read(&network, claims),
+        None if table.has("network") => None,
+        None => Some(Network::default()),
+    };
+    let hostname = match written {
+        Some(found) => found,
+        None if table.has("hostname") => return None,
+        None => {
+            let value = format!("{}-{suffix}", site?).parse().ok()?;
+            Found { value, span: table.span() }
+        }
+    };
+    claims.claim(table, format!("the host name {}", hostname.value), hostname.span);
+    Some(Node { hostname: hostname.value, network: network? })
+}
+
+fn default_time_servers() -> Vec<Host> {
+    DEFAULT_TIME_SERVER.parse().into_iter().collect()
+}
+
+fn read_time(table: &Table<'_>) -> Vec<Host> {
+    let servers = table.parsed_list::<Host>("servers");
+    table.finish();
+    let Some(servers) = servers else { return default_time_servers() };
+    let count = table.length("servers");
+    if count == 0 || count > MOST_TIME_SERVERS {
+        let message = format!("{count} time servers");
+        let hint = format!("name 1 to {MOST_TIME_SERVERS}, or leave the key out for Debian's pool");
+        table.report(table.span(), message, hint);
+    }
+    servers.into_iter().map(|found| found.value).collect()
+}
+
+fn read_ssh(table: &Table<'_>) -> Vec<SshKey> {
+    let keys = table.parsed_list::<SshKey>("keys").unwrap_or_default();
+    table.finish();
+    for (index, key) in keys.iter().enumerate() {
+        let same = keys[..index].iter().find(|other| other.value.is_same_key(&key.value));
+        if let Some(first) = same {
+            let hint = format!("remove this one or the one of line {}", table.line(&first.span));
+            table.report(key.span.clone(), "this key is in the list twice", hint);
+        }
+    }
+    keys.into_iter().map(|found| found.value).collect()
+}
