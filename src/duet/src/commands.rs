@@ -1,0 +1,33 @@
+//! Every subcommand, each in a file named as it is typed.
+
+mod completions;
+mod exit_codes;
+mod man;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::console::Console;
+
+/// How a command ends: with the exit code of a success, or with what went wrong.
+pub(crate) type Ended = miette::Result<ExitCode>;
+
+/// What can be typed after `duet`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Completions(completions::Completions),
+    Man(man::Man),
+    ExitCodes(exit_codes::ExitCodes),
+}
+
+impl Command {
+    /// Does what was typed.
+    pub(crate) fn run(&self, console: &Console) -> Ended {
+        match self {
+            Command::Completions(command) => command.run(console),
+            Command::Man(command) => command.run(console),
+            Command::ExitCodes(command) => command.run(console),
+        }
+    }
+}
