@@ -1,0 +1,334 @@
+//! The machine as QEMU is told about it. Start at [`compose`]: a pure function of the plan.
+//!
+//! What a guest can see of its machine (addresses, slots, UUID) depends on names in the plan only,
+//! so that interfaces and disks are called the same at every power-on.
+
+use std::path::Path;
+
+use crate::places::{MachinePlaces, Places, fingerprint};
+use crate::plan::{DiskBus, LabPlan, MachinePlan, WirePlan};
+use crate::{Accelerator, LabError};
+
+/// The network through which one logs in. No wire may have this name.
+pub(crate) const ADMIN: &str = "admin";
+/// The first PCI slot for wires; those before it are given out below.
+const FIRST_WIRE_SLOT: usize = 0x10;
+/// How often a wire's other end is looked for while that machine is off.
+const RECONNECT_MS: u32 = 500;
+
+/// The network card's name in QEMU, by which [`crate::qmp`] cuts a link.
+pub(crate) fn card(network: &str) -> String {
+    format!("nic-{network}")
+}
+
+/// QEMU's arguments for one machine of the plan.
+pub(crate) fn compose(
+    plan: &LabPlan,
+    machine: &MachinePlan,
+    places: &Places,
+    firmware: &Path,
+    accelerator: Accelerator,
+) -> Result<Vec<String>, LabError> {
+    let own = places.machine(machine.name.as_str());
+    let mut argv = Argv::default();
+    argv.board(machine, accelerator);
+    argv.supervision(&own)?;
+    argv.firmware(firmware, &own)?;
+    argv.disk(machine, &own)?;
+    argv.devices();
+    argv.admin(machine);
+    for (index, wire) in plan.wires.iter().enumerate() {
+        if wire.ends.contains(&machine.name) {
+            argv.wire(machine, wire, FIRST_WIRE_SLOT + index, &places.wire(wire.name.as_str()))?;
+        }
+    }
+    Ok(argv.0)
+}
+
+#[derive(Default)]
+struct Argv(Vec<String>);
+
+impl Argv {
+    fn option(&mut self, name: &str, value: impl Into<String>) {
+        self.0.push(name.into());
+        self.0.push(value.into());
+    }
+
+    fn board(&mut self, machine: &MachinePlan, accelerator: Accelerator) {
+        let name = &machine.name;
+        self.0.extend(["-nodefaults".into(), "-no-user-config".into()]);
+        self.option("-name", format!("guest={name},process=duet-{name},debug-threads=on"));
+        self.option("-uuid", uuid(name.as_str()));
+        self.option("-machine", "q35,vmport=off");
+        self.option("-accel", accelerator.option());
+        self.option("-cpu", accelerator.cpu());
+        self.option("-smp", machine.cpus.to_string());
+        self.option("-m", format!("{}M", machine.memory_mib));
+        self.option("-rtc", "base=utc");
+    }
+
+    /// Detached from the terminal, found again by its sockets. The machine waits for `cont`, so
+    /// that links that are cut stay cut from its first instruction on.
+    fn supervision(&mut self, own: &MachinePlaces) -> Result<(), LabError> {
+        self.0.extend(["-S".into(), "-daemonize".into()]);
+        self.option("-pidfile", text(&own.pid)?);
+        // A detached QEMU keeps its standard error only if it logs something.
+        self.option("-d", "unimp");
+        self.option("-D", text(&own.qemu_log)?);
+        let qmp = value(&own.qmp)?;
+        self.option("-chardev", format!("socket,id=qmp,path={qmp},server=on,wait=off"));
+        self.option("-mon", "chardev=qmp,mode=control");
+        let (serial, log) = (value(&own.serial)?, value(&own.serial_log)?);
+        self.option(
+            "-chardev",
+            format!("socket,id=serial,path={serial},server=on,wait=off,logfile={log}"),
+        );
+        self.option("-serial", "chardev:serial");
+        self.option("-display", "none");
+        Ok(())
+    }
+
+    fn firmware(&mut self, code: &Path, own: &MachinePlaces) -> Result<(), LabError> {
+        let (code, variables) = (value(code)?, value(&own.variables)?);
+        self.option("-drive", format!("if=pflash,format=raw,unit=0,readonly=on,file={code}"));
+        self.option("-drive", format!("if=pflash,format=raw,unit=1,file={variables}"));
+        // Looking for a network boot server would cost a minute (OvmfPkg/README).
+        for family in ["IPv4", "IPv6"] {
+            self.option("-fw_cfg", format!("name=opt/org.tianocore/{family}PXESupport,string=n"));
+        }
+        Ok(())
+    }
+
+    /// Killing QEMU loses nothing that it handed to this computer's page cache, so waiting for the
+    /// real disk (`cache.no-flush=off`) would be slower and no more true to a power cut.
+    fn disk(&mut self, machine: &MachinePlan, own: &MachinePlaces) -> Result<(), LabError> {
+        let file = value(&own.disk)?;
+        self.option(
+            "-blockdev",
+            format!(
+                "driver=raw,node-name=disk,discard=unmap,cache.no-flush=on,\
+                 file.driver=file,file.filename={file}"
+            ),
+        );
+        let name = &machine.name;
+        let device = match machine.disk_bus {
+            DiskBus::Nvme => format!("nvme,serial=duet-{name}"),
+            DiskBus::VirtioBlk => "virtio-blk-pci".to_owned(),
+        };
+        self.option("-device", format!("{device},drive=disk,addr=0x3,bootindex=1"));
+        Ok(())
+    }
+
+    fn devices(&mut self) {
+        self.option("-device", "VGA,addr=0x1");
+        // Without a source of randomness this firmware offers no network at all.
+        self.option("-device", "virtio-rng-pci,addr=0x4");
+        self.option("-device", "i6300esb,addr=0x5");
+        self.option("-action", "watchdog=reset");
+    }
+
+    /// Only this computer's loopback leads in, and nothing leads out.
+    fn admin(&mut self, machine: &MachinePlan) {
+        let port = machine.ssh_port;
+        self.option(
+            "-netdev",
+            format!("user,id=net-{ADMIN},restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),
+        );
+        self.card(machine, ADMIN, 2);
+    }
+
+    /// The first end listens, the second connects, and again whenever the first was off.
+    fn wire(
+        &mut self,
+        machine: &MachinePlan,
+        wire: &WirePlan,
+        slot: usize,
+        socket: &Path,
+    ) -> Result<(), LabError> {
+        let name = &wire.name;
+        let side = if wire.ends[0] == machine.name {
+            "server=on".to_owned()
+        } else {
+            format!("server=off,reconnect-ms={RECONNECT_MS}")
+        };
+        let socket = value(socket)?;
+        self.option(
+            "-netdev",
+            format!("stream,id=net-{name},{side},addr.type=unix,addr.path={socket}"),
+        );
+        self.card(machine, name.as_str(), slot);
+        Ok(())
+    }
+
+    fn card(&mut self, machine: &MachinePlan, network: &str, slot: usize) {
+        let (id, mac) = (card(network), mac(machine.name.as_str(), network));
+        // An empty ROM: the network boot code of the card hangs some kernels, and is not in the
+        // tools tree.
+        self.option(
+            "-device",
+            format!(
+                "virtio-net-pci,id={id},netdev=net-{network},mac={mac},romfile=,addr={slot:#x}"
+            ),
+        );
+    }
+}
+
+/// The address of a machine's card on a network, in QEMU's own range 52:54:00.
+pub(crate) fn mac(machine: &str, network: &str) -> String {
+    let [.., a, b, c] = fingerprint(format!("{machine}/{network}").as_bytes()).to_be_bytes();
+    format!("52:54:00:{a:02x}:{b:02x}:{c:02x}")
+}
+
+/// A machine's UUID, made from its name (RFC 9562, section 5.8).
+fn uuid(machine: &str) -> String {
+    let high = fingerprint(format!("uuid/{machine}").as_bytes());
+    let low = fingerprint(format!("{machine}/uuid").as_bytes());
+    let version = (high & !0xf000) | 0x8000;
+    let variant = (low & !(0b11 << 62)) | (0b10 << 62);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        version >> 32,
+        (version >> 16) & 0xffff,
+        version & 0xffff,
+        variant >> 48,
+        variant & 0xffff_ffff_ffff
+    )
+}
+
+/// A path as the value of an option's key: commas are doubled (QEMU's manual, "Generic options").
+fn value(path: &Path) -> Result<String, LabError> {
+    Ok(text(path)?.replace(',', ",,"))
+}
+
+fn text(path: &Path) -> Result<String, LabError> {
+    path.to_str().map(str::to_owned).ok_or_else(|| LabError::Plan {
+        why: format!("{} is not UTF-8", path.display()),
+        cure: "use paths in UTF-8".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::plan::tests::two_rooms;
+
+    fn composed(plan: &LabPlan, name: &str, accelerator: Accelerator) -> String {
+        let places = Places::new(&plan.dir, Path::new("/tmp"));
+        let machine = plan.machine(name).unwrap();
+        let argv =
+            compose(plan, machine, &places, Path::new("/tools/code.fd"), accelerator).unwrap();
+        argv.join(" ").replace(" -", "\n-")
+    }
+
+    fn check(actual: &str, expected: Expect) {
+        expected.assert_eq(actual);
+    }
+
+    #[test]
+    fn the_first_room() {
+        check(
+            &composed(&two_rooms(), "a1", Accelerator::Tcg),
+            expect![[r#"
+            -nodefaults
+            -no-user-config
+            -name guest=a1,process=duet-a1,debug-threads=on
+            -uuid 0161cd9a-38c4-8579-8a32-9533d41d20bb
+            -machine q35,vmport=off
+            -accel tcg,thread=multi
+            -cpu max
+            -smp 1
+            -m 512M
+            -rtc base=utc
+            -S
+            -daemonize
+            -pidfile /lab/lab.run/a1.pid
+            -d unimp
+            -D /lab/a1/qemu.log
+            -chardev socket,id=qmp,path=/lab/lab.run/a1.qmp,server=on,wait=off
+            -mon chardev=qmp,mode=control
+            -chardev socket,id=serial,path=/lab/lab.run/a1.serial,server=on,wait=off,logfile=/lab/a1/serial.log
+            -serial chardev:serial
+            -display none
+            -drive if=pflash,format=raw,unit=0,readonly=on,file=/tools/code.fd
+            -drive if=pflash,format=raw,unit=1,file=/lab/a1/variables.fd
+            -fw_cfg name=opt/org.tianocore/IPv4PXESupport,string=n
+            -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n
+            -blockdev driver=raw,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=/lab/a1/disk.img
+            -device nvme,serial=duet-a1,drive=disk,addr=0x3,bootindex=1
+            -device VGA,addr=0x1
+            -device virtio-rng-pci,addr=0x4
+            -device i6300esb,addr=0x5
+            -action watchdog=reset
+            -netdev user,id=net-admin,restrict=on,hostfwd=tcp:127.0.0.1:2201-:22
+            -device virtio-net-pci,id=nic-admin,netdev=net-admin,mac=52:54:00:aa:4f:5f,romfile=,addr=0x2
+            -netdev stream,id=net-rooms,server=on,addr.type=unix,addr.path=/lab/lab.run/rooms.wire
+            -device virtio-net-pci,id=nic-rooms,netdev=net-rooms,mac=52:54:00:7f:4b:c8,romfile=,addr=0x10"#]],
+        );
+    }
+
+    #[test]
+    fn the_other_room_differs_in_names_ports_and_its_end_of_the_wire() {
+        let plan = two_rooms();
+        let a1 = composed(&plan, "a1", Accelerator::Tcg);
+        let b1 = composed(&plan, "b1", Accelerator::Tcg);
+        let other: Vec<_> = b1.lines().filter(|line| !a1.contains(line)).collect();
+        check(
+            &other.join("\n"),
+            expect![[r#"
+            -name guest=b1,process=duet-b1,debug-threads=on
+            -uuid 015e659a-38c1-8eea-8b88-a602aece123e
+            -pidfile /lab/lab.run/b1.pid
+            -D /lab/b1/qemu.log
+            -chardev socket,id=qmp,path=/lab/lab.run/b1.qmp,server=on,wait=off
+            -chardev socket,id=serial,path=/lab/lab.run/b1.serial,server=on,wait=off,logfile=/lab/b1/serial.log
+            -drive if=pflash,format=raw,unit=1,file=/lab/b1/variables.fd
+            -blockdev driver=raw,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=/lab/b1/disk.img
+            -device nvme,serial=duet-b1,drive=disk,addr=0x3,bootindex=1
+            -netdev user,id=net-admin,restrict=on,hostfwd=tcp:127.0.0.1:2202-:22
+            -device virtio-net-pci,id=nic-admin,netdev=net-admin,mac=52:54:00:30:74:48,romfile=,addr=0x2
+            -netdev stream,id=net-rooms,server=off,reconnect-ms=500,addr.type=unix,addr.path=/lab/lab.run/rooms.wire
+            -device virtio-net-pci,id=nic-rooms,netdev=net-rooms,mac=52:54:00:95:50:9f,romfile=,addr=0x10"#]],
+        );
+    }
+
+    #[test]
+    fn kvm_and_a_virtio_disk() {
+        let mut plan = two_rooms();
+        plan.machines[0].disk_bus = DiskBus::VirtioBlk;
+        plan.machines[0].cpus = 2;
+        let kvm = composed(&plan, "a1", Accelerator::Kvm);
+        let tcg = composed(&two_rooms(), "a1", Accelerator::Tcg);
+        let other: Vec<_> = kvm.lines().filter(|line| !tcg.contains(line)).collect();
+        check(
+            &other.join("\n"),
+            expect![[r#"
+            -accel kvm
+            -cpu host
+            -smp 2
+            -device virtio-blk-pci,drive=disk,addr=0x3,bootindex=1"#]],
+        );
+    }
+
+    #[test]
+    fn a_comma_in_a_path_stays_in_the_path() {
+        let mut plan = two_rooms();
+        plan.dir = "/lab,readonly=on".into();
+        let argv = composed(&plan, "a1", Accelerator::Tcg);
+        assert!(argv.contains("filename=/lab,,readonly=on/a1/disk.img"), "{argv}");
+        assert!(argv.contains("-D /lab,readonly=on/a1/qemu.log"), "{argv}");
+    }
+
+    #[test]
+    fn addresses_are_stable_and_differ() {
+        assert_eq!(mac("a1", "rooms"), mac("a1", "rooms"));
+        let all = [mac("a1", "rooms"), mac("b1", "rooms"), mac("a1", ADMIN), mac("b1", ADMIN)];
+        for (index, one) in all.iter().enumerate() {
+            assert!(all[index + 1..].iter().all(|other| other != one), "{all:?}");
+        }
+        assert_ne!(uuid("a1"), uuid("b1"));
+        assert_eq!(uuid("a1").len(), 36);
+    }
+}

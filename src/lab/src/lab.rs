@@ -1,0 +1,374 @@
+//! The lab as a whole: what `duet lab` and tests do with it. Start at [`Lab::up`] and [`Lab::open`].
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder};
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use site::Label;
+
+use crate::attach::{self, Left};
+use crate::machine::{Found, Machine};
+use crate::notes::{self, Lock, Notes};
+use crate::plan::list;
+use crate::status::{LabStatus, MachineStatus, Power, WireStatus};
+use crate::watch::Watcher;
+use crate::{Accelerator, LabError, LabPlan, MachinePlan, Places, Probe, Tools, screen, ssh};
+
+/// How long `status` waits for a QEMU's word; a person waits for `status`.
+const STATUS_PATIENCE: Duration = Duration::from_secs(2);
+/// How long an ssh server may take to greet.
+const GREETING_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A lab that is up. It does not end when this value does: see [`Lab::down`].
+#[derive(Debug)]
+pub struct Lab {
+    places: Places,
+    notes: Notes,
+}
+
+/// What [`Lab::up`] is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// Finding out whether KVM works.
+    Probing,
+    /// What executes the machines, and why.
+    Probed(&'a Probe),
+    /// Copying a machine's disk.
+    Disk {
+        /// The machine.
+        machine: &'a str,
+        /// Bytes done.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// The machine is on.
+    On(&'a str),
+}
+
+/// How a machine is switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// The plug is pulled: the guest notices nothing.
+    Plug,
+    /// The power button is pressed, and the guest has this long to shut itself down.
+    Button(Duration),
+}
+
+/// What [`Lab::down`] leaves in the lab's directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// The logs.
+    Logs,
+    /// Nothing of the lab's.
+    Nothing,
+}
+
+impl Lab {
+    /// Lays a lab out afresh and switches all machines on. If one does not come on, those that did
+    /// are switched off again.
+    pub fn up(
+        tools: &Tools,
+        plan: LabPlan,
+        short: &Path,
+        progress: &mut dyn FnMut(Step<'_>),
+    ) -> Result<Lab, LabError> {
+        plan.check()?;
+        let places = Places::new(&plan.dir, short);
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(places.dir());
+        made.map_err(LabError::system("make", places.dir()))?;
+        let _lock = Lock::take(&places)?;
+        refuse_running(&places, &plan)?;
+        let probe = match plan.accelerator {
+            Some(accelerator) => Probe { accelerator, reason: "you asked for it".into() },
+            None => {
+                progress(Step::Probing);
+                Accelerator::probe(tools)
+            }
+        };
+        progress(Step::Probed(&probe));
+        for machine in &plan.machines {
+            let name = machine.name.as_str();
+            Machine::new(machine, &places).prepare(tools, &mut |done, total| {
+                progress(Step::Disk { machine: name, done, total });
+            })?;
+        }
+        notes::remove(&places.known_hosts())?;
+        let notes = Notes { plan, tools: tools.root().into(), probe, cut: Vec::new() };
+        notes::write(&places.notes(), &notes)?;
+        let lab = Lab { places, notes };
+        for machine in &lab.notes.plan.machines {
+            if let Err(error) = lab.start(tools, machine) {
+                // The first error is the one to tell.
+                let _ = lab.end(Leave::Logs);
+                return Err(error);
+            }
+            progress(Step::On(machine.name.as_str()));
+        }
+        Ok(lab)
+    }
+
+    /// The lab in `dir`, as an earlier command left it. `short` must be what [`Lab::up`] was given.
+    pub fn open(dir: &Path, short: &Path) -> Result<Lab, LabError> {
+        let dir = std::path::absolute(dir).map_err(LabError::system("find", dir))?;
+        let places = Places::new(&dir, short);
+        match notes::read(&places.notes())? {
+            Some(notes) => Ok(Lab { places, notes }),
+            None => Err(LabError::None { dir }),
+        }
+    }
+
+    /// What the lab is made of.
+    pub fn plan(&self) -> &LabPlan {
+        &self.notes.plan
+    }
+
+    /// Where everything lies.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// What executes the machines, and why.
+    pub fn probe(&self) -> &Probe {
+        &self.notes.probe
+    }
+
+    /// What the lab looks like now.
+    pub fn status(&self) -> Result<LabStatus, LabError> {
+        let plan = &self.notes.plan;
+        let machines = plan.machines.iter().map(|machine| self.machine_status(machine));
+        let wires = plan.wires.iter().map(|wire| WireStatus {
+            name: wire.name.clone(),
+            ends: wire.ends.clone(),
+            cut: self.notes.cut.contains(&wire.name),
+        });
+        Ok(LabStatus {
+            dir: self.places.dir().into(),
+            probe: self.notes.probe.clone(),
+            machines: machines.collect::<Result<_, _>>()?,
+            wires: wires.collect(),
+        })
+    }
+
+    fn machine_status(&self, plan: &MachinePlan) -> Result<MachineStatus, LabError> {
+        let machine = Machine::new(plan, &self.places);
+        let power = match machine.find()? {
+            Found::On(run, _) => Power::On {
+                pid: run.process.pid,
+                since: run.since(),
+                condition: machine.condition(STATUS_PATIENCE),
+            },
+            Found::Off => Power::Off,
+            Found::Ended { with_host: true } => Power::HostRestarted,
+            Found::Ended { with_host: false } => Power::WentOff,
+        };
+        let serial_log = machine.places.serial_log;
+        let mut watcher = Watcher::new(&serial_log);
+        watcher.look(Duration::ZERO).map_err(LabError::system("read", &serial_log))?;
+        Ok(MachineStatus {
+            name: plan.name.clone(),
+            room: plan.room,
+            power,
+            stage: watcher.stages().last(),
+            restarts: watcher.stages().restarts(),
+            ssh_port: plan.ssh_port,
+            serial_log,
+        })
+    }
+
+    /// Switches a machine off.
+    pub fn power_off(&mut self, name: &str, switch: Switch) -> Result<(), LabError> {
+        let _lock = self.lock()?;
+        let machine = self.machine(name)?;
+        match switch {
+            Switch::Button(patience) => machine.press_button(patience),
+            Switch::Plug if machine.kill()? => Ok(()),
+            Switch::Plug => Err(LabError::Off { machine: name.into() }),
+        }
+    }
+
+    /// Switches a machine on, with the disk that it had.
+    pub fn power_on(&mut self, name: &str) -> Result<(), LabError> {
+        let _lock = self.lock()?;
+        let tools = Tools::open(&self.notes.tools)?;
+        self.start(&tools, self.notes.plan.machine(name)?)
+    }
+
+    /// Cuts a wire: both ends see their link go. It stays cut over power-offs.
+    pub fn cut_link(&mut self, wire: &str) -> Result<(), LabError> {
+        self.set_link(wire, false)
+    }
+
+    /// Mends a wire.
+    pub fn mend_link(&mut self, wire: &str) -> Result<(), LabError> {
+        self.set_link(wire, true)
+    }
+
+    fn set_link(&mut self, name: &str, up: bool) -> Result<(), LabError> {
+        let _lock = self.lock()?;
+        let wire = self.notes.plan.wire(name)?.clone();
+        self.notes.cut.retain(|cut| *cut != wire.name);
+        if !up {
+            self.notes.cut.push(wire.name.clone());
+        }
+        // First the notes: a machine that comes on in between gets its link as noted.
+        notes::write(&self.places.notes(), &self.notes)?;
+        for end in &wire.ends {
+            let machine = self.machine(end.as_str())?;
+            if let Found::On(..) = machine.find()? {
+                machine.set_link(name, up)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bridges a terminal to a machine's serial console until Ctrl-] is typed or the machine goes
+    /// off. What it said before is in [`Lab::screen`].
+    pub fn console(
+        &self,
+        name: &str,
+        input: impl AsFd,
+        output: impl AsFd,
+    ) -> Result<Left, LabError> {
+        let machine = self.machine_that_is_on(name)?;
+        let serial = &machine.places.serial;
+        let stream = UnixStream::connect(serial).map_err(LabError::system("connect to", serial))?;
+        attach::bridge(&stream, input.as_fd(), output.as_fd())
+            .map_err(LabError::system("bridge the terminal to", serial))
+    }
+
+    /// The command line of the host's ssh that logs in to a machine, or carries out `command`
+    /// there.
+    pub fn ssh(&self, name: &str, command: &[String]) -> Result<Vec<OsString>, LabError> {
+        let (plan, hosts) = (&self.notes.plan, self.places.known_hosts());
+        Ok(ssh::argv(self.machine_that_is_on(name)?.plan, &plan.login, &hosts, command))
+    }
+
+    /// Whether the machine's ssh server greets. That the port is open means nothing: QEMU opens it.
+    pub fn ssh_answers(&self, name: &str) -> Result<bool, LabError> {
+        let port = self.machine(name)?.plan.ssh_port;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let greets = || {
+            let mut stream = TcpStream::connect_timeout(&address, GREETING_PATIENCE)?;
+            stream.set_read_timeout(Some(GREETING_PATIENCE))?;
+            // RFC 4253, section 4.2.
+            let mut greeting = [0; 4];
+            stream.read_exact(&mut greeting)?;
+            Ok::<_, std::io::Error>(&greeting == b"SSH-")
+        };
+        Ok(greets().unwrap_or(false))
+    }
+
+    /// What the machine's serial console shows, or showed last.
+    pub fn screen(&self, name: &str) -> Result<String, LabError> {
+        let log = self.machine(name)?.places.serial_log;
+        Ok(screen::last(&fs::read(&log).map_err(LabError::system("read", &log))?))
+    }
+
+    /// Writes what the machine's video card shows to a PNG file.
+    pub fn screendump(&self, name: &str, file: &Path) -> Result<(), LabError> {
+        let file = std::path::absolute(file).map_err(LabError::system("find", file))?;
+        self.machine_that_is_on(name)?.screendump(&file)
+    }
+
+    /// Switches all machines off, verifies that they are, and ends the lab. Also cleans up after a
+    /// lab whose computer was restarted.
+    pub fn down(mut self, leave: Leave) -> Result<(), LabError> {
+        let _lock = self.lock()?;
+        self.end(leave)
+    }
+
+    /// Ends everything that can be ended, and tells the first error.
+    fn end(&self, leave: Leave) -> Result<(), LabError> {
+        let machines = self.notes.plan.machines.iter();
+        let machines: Vec<_> =
+            machines.map(|machine| Machine::new(machine, &self.places)).collect();
+        let ended: Vec<_> = machines.iter().map(|machine| machine.kill().map(drop)).collect();
+        ended.into_iter().collect::<Result<(), _>>()?;
+        for machine in &machines {
+            machine.remove(leave)?;
+        }
+        for wire in &self.notes.plan.wires {
+            notes::remove(&self.places.wire(wire.name.as_str()))?;
+        }
+        remove_empty_dir(self.places.sockets());
+        notes::remove(&self.places.known_hosts())?;
+        notes::remove(&self.places.notes())?;
+        if leave == Leave::Nothing {
+            notes::remove(&self.places.lock())?;
+            remove_empty_dir(self.places.dir());
+        }
+        Ok(())
+    }
+
+    fn start(&self, tools: &Tools, plan: &MachinePlan) -> Result<(), LabError> {
+        let cut: Vec<_> = self.cut_at(&plan.name).collect();
+        let (lab, accelerator) = (&self.notes.plan, self.notes.probe.accelerator);
+        Machine::new(plan, &self.places).start(lab, &self.places, tools, accelerator, &cut)
+    }
+
+    /// The machine's networks whose wire is cut.
+    fn cut_at<'a>(&'a self, machine: &'a Label) -> impl Iterator<Item = &'a str> {
+        let wires = self.notes.plan.wires.iter();
+        let cut = wires.filter(|wire| self.notes.cut.contains(&wire.name));
+        cut.filter(|wire| wire.ends.contains(machine)).map(|wire| wire.name.as_str())
+    }
+
+    pub(crate) fn machine(&self, name: &str) -> Result<Machine<'_>, LabError> {
+        Ok(Machine::new(self.notes.plan.machine(name)?, &self.places))
+    }
+
+    fn machine_that_is_on(&self, name: &str) -> Result<Machine<'_>, LabError> {
+        let machine = self.machine(name)?;
+        match machine.find()? {
+            Found::On(..) => Ok(machine),
+            Found::Off | Found::Ended { .. } => Err(LabError::Off { machine: name.into() }),
+        }
+    }
+
+    /// Keeps other commands away, and takes note of what they did.
+    fn lock(&mut self) -> Result<Lock, LabError> {
+        let lock = Lock::take(&self.places)?;
+        match notes::read(&self.places.notes())? {
+            Some(notes) => self.notes = notes,
+            None => return Err(LabError::None { dir: self.places.dir().into() }),
+        }
+        Ok(lock)
+    }
+}
+
+/// Ports of this computer's loopback that nobody listens on now, for [`MachinePlan::ssh_port`].
+pub fn free_ports(count: usize) -> std::io::Result<Vec<u16>> {
+    // All are held until all are known, so that they differ.
+    let listen = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listeners: Vec<_> = (0..count).map(listen).collect::<Result<_, _>>()?;
+    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+}
+
+/// A new lab takes the place of an old one only if none of either's machines is on.
+fn refuse_running(places: &Places, plan: &LabPlan) -> Result<(), LabError> {
+    let old: Option<Notes> = notes::read(&places.notes())?;
+    let mut running: Vec<&Label> = Vec::new();
+    let old = old.iter().flat_map(|notes| &notes.plan.machines);
+    for machine in old.chain(&plan.machines) {
+        let on = matches!(Machine::new(machine, places).find()?, Found::On(..));
+        if on && !running.contains(&&machine.name) {
+            running.push(&machine.name);
+        }
+    }
+    if running.is_empty() {
+        return Ok(());
+    }
+    Err(LabError::Up { dir: places.dir().into(), running: list(running.into_iter()) })
+}
+
+/// Removes a directory of the lab's, unless something else lies in it.
+pub(crate) fn remove_empty_dir(dir: &Path) {
+    let _ = fs::remove_dir(dir);
+}

@@ -1,0 +1,319 @@
+//! The lab with the real QEMU and firmware, without an operating system: power, cables, consoles,
+//! and that nothing stays behind. Needs a tools tree (profiles/lab-tools.toml) named by
+//! `DUET_LAB_TOOLS`; says so and does nothing without one.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use lab::process::ProcessId;
+use lab::{
+    Accelerator, DiskBus, Goal, Lab, LabError, LabPlan, Leave, Login, MachinePlan, Power, Sight,
+    Stage, Step, Switch, Tools, WirePlan, free_ports,
+};
+use site::Room;
+
+/// Four times what the firmware needs on two busy cores.
+const LIMIT: Duration = Duration::from_secs(90);
+
+fn tools() -> Option<Tools> {
+    // The variable is read here and not in the library, where it would be a hidden setting.
+    let Some(root) = std::env::var_os("DUET_LAB_TOOLS") else {
+        return None;
+    };
+    Some(Tools::open(Path::new(&root)).unwrap())
+}
+
+/// A lab in a directory of its own, ended also if the test fails.
+struct Scratch {
+    dir: tempfile::TempDir,
+}
+
+impl Scratch {
+    fn new() -> Scratch {
+        let dir = tempfile::tempdir().unwrap();
+        // Nothing to boot from: the firmware ends in its own shell.
+        fs::write(dir.path().join("image"), vec![0; 4 << 20]).unwrap();
+        Scratch { dir }
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn plan(&self) -> LabPlan {
+        let ports = free_ports(2).unwrap();
+        let machine = |name: &str, room, ssh_port, disk_bus| MachinePlan {
+            name: name.parse().unwrap(),
+            room,
+            image: self.place("image"),
+            disk_gib: 1,
+            disk_bus,
+            memory_mib: 128,
+            cpus: 1,
+            ssh_port,
+        };
+        LabPlan {
+            dir: self.place("lab"),
+            machines: vec![
+                machine("a1", Room::A, ports[0], DiskBus::Nvme),
+                machine("b1", Room::B, ports[1], DiskBus::VirtioBlk),
+            ],
+            wires: vec![WirePlan {
+                name: "rooms".parse().unwrap(),
+                ends: ["a1".parse().unwrap(), "b1".parse().unwrap()],
+            }],
+            login: Login { user: "root".into(), key: self.place("key") },
+            accelerator: Some(Accelerator::Tcg),
+        }
+    }
+
+    fn up(&self, tools: &Tools, plan: LabPlan) -> Result<Lab, LabError> {
+        Lab::up(tools, plan, Path::new("/tmp"), &mut |_| {})
+    }
+
+    fn open(&self) -> Result<Lab, LabError> {
+        Lab::open(&self.place("lab"), Path::new("/tmp"))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Ok(lab) = self.open() {
+            lab.down(Leave::Nothing).unwrap();
+        }
+    }
+}
+
+fn pid(lab: &Lab, name: &str) -> u32 {
+    match power(lab, name) {
+        Power::On { pid, .. } => pid,
+        other => panic!("{name} is {other:?}"),
+    }
+}
+
+fn power(lab: &Lab, name: &str) -> Power {
+    let machines = lab.status().unwrap().machines;
+    machines.into_iter().find(|machine| machine.name.as_str() == name).unwrap().power
+}
+
+fn wait(lab: &Lab, names: &[&'static str], until: fn(&Sight<'_>) -> bool) -> Vec<Sight<'static>> {
+    let goal = Goal { what: "the firmware's shell", limit: LIMIT };
+    lab.wait_for(names, goal, &mut |sight| until(sight), &mut |_| {}).unwrap()
+}
+
+fn shell(sight: &Sight<'_>) -> bool {
+    sight.screen.contains("Shell>")
+}
+
+/// Processes that were told to use a file in the directory.
+fn processes_in(dir: &Path) -> Vec<u32> {
+    let dir = dir.to_str().unwrap();
+    let entries = fs::read_dir("/proc").unwrap();
+    let pids = entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    pids.filter(|pid| {
+        let told = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&told).contains(dir)
+    })
+    .collect()
+}
+
+#[test]
+fn a_lab_comes_up_is_found_again_and_leaves_nothing_behind() {
+    let Some(tools) = tools() else { return };
+    let scratch = Scratch::new();
+    let mut steps = Vec::new();
+    let lab = Lab::up(&tools, scratch.plan(), Path::new("/tmp"), &mut |step| {
+        if let Step::On(name) = step {
+            steps.push(name.to_owned());
+        }
+    })
+    .unwrap();
+    assert_eq!(steps, ["a1", "b1"]);
+    let sights = wait(&lab, &["a1", "b1"], shell);
+    for sight in &sights {
+        let firmware = sight.stages.reached(Stage::Firmware).unwrap();
+        let loader = sight.stages.reached(Stage::BootLoader).unwrap();
+        assert!(firmware <= loader && loader <= sight.since, "{sight:?}");
+        assert_eq!(sight.stages.last(), Some(Stage::BootLoader));
+    }
+    drop(lab);
+
+    let lab = scratch.open().unwrap();
+    assert!(matches!(
+        power(&lab, "a1"),
+        Power::On { condition: Some(condition), .. } if condition == "running"
+    ));
+    assert_eq!(processes_in(scratch.dir.path()).len(), 2);
+    assert!(matches!(scratch.up(&tools, scratch.plan()), Err(LabError::Up { .. })));
+    assert!(lab.screen("b1").unwrap().contains("UEFI Interactive Shell"));
+    let picture = scratch.place("a1.png");
+    lab.screendump("a1", &picture).unwrap();
+    assert!(fs::read(picture).unwrap().starts_with(b"\x89PNG"));
+    assert!(!lab.ssh_answers("a1").unwrap(), "a shell of the firmware is no ssh server");
+
+    let processes: Vec<_> =
+        ["a1", "b1"].map(|name| ProcessId::of(pid(&lab, name)).unwrap().unwrap()).into();
+    lab.down(Leave::Logs).unwrap();
+    assert!(processes.iter().all(|process| !process.runs()));
+    assert!(processes_in(scratch.dir.path()).is_empty());
+    assert!(matches!(scratch.open(), Err(LabError::None { .. })));
+    let mut left = Vec::new();
+    list(&scratch.place("lab"), &mut left);
+    left.sort();
+    assert_eq!(
+        left,
+        ["a1/qemu.log", "a1/serial.log", "b1/qemu.log", "b1/serial.log", "lab.lock"]
+    );
+}
+
+fn list(dir: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let mut inner = Vec::new();
+            list(&path, &mut inner);
+            let name = path.file_name().unwrap().to_str().unwrap();
+            found.extend(inner.into_iter().map(|file| format!("{name}/{file}")));
+            assert!(!found.is_empty(), "{name} is empty and stays");
+        } else {
+            found.push(path.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+}
+
+#[test]
+fn a_plug_is_pulled_and_the_machine_comes_back_with_its_disk() {
+    let Some(tools) = tools() else { return };
+    let scratch = Scratch::new();
+    let mut lab = scratch.up(&tools, scratch.plan()).unwrap();
+    wait(&lab, &["a1"], shell);
+    let old = pid(&lab, "a1");
+    lab.power_off("a1", Switch::Plug).unwrap();
+    assert_eq!(power(&lab, "a1"), Power::Off);
+    assert!(!Path::new(&format!("/proc/{old}")).exists());
+    assert!(matches!(lab.power_off("a1", Switch::Plug), Err(LabError::Off { .. })));
+    assert!(matches!(lab.ssh("a1", &[]), Err(LabError::Off { .. })));
+    fs::write(scratch.place("lab/a1/serial.log"), "said before").unwrap();
+
+    lab.power_on("a1").unwrap();
+    assert!(matches!(lab.power_on("a1"), Err(LabError::On { .. })));
+    wait(&lab, &["a1"], shell);
+    assert_eq!(fs::read(scratch.place("lab/a1/serial-1.log")).unwrap(), b"said before");
+    assert_eq!(fs::metadata(scratch.place("lab/a1/disk.img")).unwrap().len(), 1 << 30);
+
+    // Its QEMU ends without the lab.
+    let process = ProcessId::of(pid(&lab, "a1")).unwrap().unwrap();
+    let held = process.hold().unwrap().unwrap();
+    held.kill().unwrap();
+    assert!(held.ends_within(LIMIT).unwrap());
+    assert_eq!(power(&lab, "a1"), Power::WentOff);
+    let goal = Goal { what: "the moon", limit: LIMIT };
+    let error = lab.wait_for(&["a1"], goal, &mut |_| false, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, LabError::Died { .. }), "{error}");
+    lab.power_on("a1").unwrap();
+    assert!(matches!(power(&lab, "a1"), Power::On { .. }));
+}
+
+#[test]
+fn an_interrupted_start_is_found_again_and_ended() {
+    let Some(tools) = tools() else { return };
+    let scratch = Scratch::new();
+    let lab = scratch.up(&tools, scratch.plan()).unwrap();
+    let process = ProcessId::of(pid(&lab, "b1")).unwrap().unwrap();
+    fs::remove_file(scratch.place("lab/b1/run.json")).unwrap();
+    assert_eq!(pid(&lab, "b1"), process.pid, "found by the number that QEMU wrote");
+    lab.down(Leave::Nothing).unwrap();
+    assert!(!process.runs());
+    assert!(!scratch.place("lab").exists());
+}
+
+#[test]
+fn a_cut_wire_is_down_at_both_ends_and_stays_so_over_a_power_off() {
+    let Some(tools) = tools() else { return };
+    let scratch = Scratch::new();
+    let mut lab = scratch.up(&tools, scratch.plan()).unwrap();
+    let cut = |lab: &Lab| lab.status().unwrap().wires[0].cut;
+    assert!(carries(&lab, "a1") && carries(&lab, "b1") && !cut(&lab));
+    lab.cut_link("rooms").unwrap();
+    assert!(!carries(&lab, "a1") && !carries(&lab, "b1") && cut(&lab));
+    lab.power_off("b1", Switch::Plug).unwrap();
+    lab.cut_link("rooms").unwrap();
+    lab.power_on("b1").unwrap();
+    assert!(!carries(&lab, "b1"));
+    let mut again = scratch.open().unwrap();
+    again.mend_link("rooms").unwrap();
+    assert!(carries(&lab, "a1") && carries(&lab, "b1") && !cut(&again));
+    assert!(matches!(lab.cut_link("room"), Err(LabError::Wire { .. })));
+}
+
+#[test]
+fn a_machine_that_cannot_start_takes_the_others_with_it() {
+    let Some(tools) = tools() else { return };
+    let scratch = Scratch::new();
+    let plan = scratch.plan();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", plan.machines[1].ssh_port)).unwrap();
+    let error = scratch.up(&tools, plan).unwrap_err();
+    let help = miette::Diagnostic::help(&error).unwrap().to_string();
+    assert!(help.contains("choose another one"), "{error}: {help}");
+    drop(taken);
+    assert!(processes_in(scratch.dir.path()).is_empty());
+    assert!(matches!(scratch.open(), Err(LabError::None { .. })));
+}
+
+#[test]
+fn the_console_reaches_the_firmwares_shell() {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    let Some(tools) = tools() else { return };
+    let scratch = Scratch::new();
+    let lab = scratch.up(&tools, scratch.plan()).unwrap();
+    wait(&lab, &["a1"], shell);
+    let (mut person, terminal) = UnixStream::pair().unwrap();
+    let bridge = std::thread::spawn(move || lab.console("a1", &terminal, &terminal).unwrap());
+    person.write_all(b"echo pinned-%cwd%-here\r").unwrap();
+    person.set_read_timeout(Some(LIMIT)).unwrap();
+    let (mut shown, mut chunk) = (String::new(), [0; 512]);
+    let deadline = Instant::now() + LIMIT;
+    while !shown.contains("pinned--here") {
+        assert!(Instant::now() < deadline, "{shown}");
+        let length = person.read(&mut chunk).unwrap();
+        shown.push_str(&String::from_utf8_lossy(&chunk[..length]));
+    }
+    person.write_all(b"\x1d").unwrap();
+    assert_eq!(bridge.join().unwrap(), lab::Left::ByPerson);
+}
+
+#[test]
+fn the_probe_decides_within_its_time() {
+    let Some(tools) = tools() else { return };
+    let start = Instant::now();
+    let probe = Accelerator::probe(&tools);
+    assert!(start.elapsed() < Duration::from_secs(30));
+    assert!(!probe.reason.is_empty());
+    if !Path::new("/dev/kvm").exists() {
+        assert_eq!(probe.accelerator, Accelerator::Tcg);
+    }
+}
+
+/// Whether QEMU's monitor calls the machine's end of the wire up.
+fn carries(lab: &Lab, name: &str) -> bool {
+    use std::io::{BufRead, BufReader, Write};
+    let socket = lab.places().machine(name).qmp;
+    let stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+    let mut ask = |command: &str| {
+        (&stream).write_all(command.as_bytes()).unwrap();
+        lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("{\"return\"")).unwrap()
+    };
+    ask("{\"execute\": \"qmp_capabilities\"}\n");
+    let answer = ask("{\"execute\": \"qom-get\", \"arguments\": {\"path\": \
+                      \"/machine/peripheral/nic-rooms/virtio-backend\", \"property\": \"type\"}}\n");
+    assert!(answer.contains("virtio-net-device"), "{answer}");
+    let answer = ask("{\"execute\": \"x-query-virtio-status\", \"arguments\": {\"path\": \
+                      \"/machine/peripheral/nic-rooms/virtio-backend\"}}\n");
+    panic!("{answer}");
+}
