@@ -1,7 +1,7 @@
 //! What a person writes, validated once, at the edge: `site.toml`, the profiles, the site's keys,
 //! and the seed that tells one room from the other.
 //!
-//! Start at [`Site::parse`], [`Profile::merge`] and [`seed::verify`]. Later code takes these types
+//! Start at [`Site::parse`], [`profile::Chain`] and [`seed::verify`]. Later code takes these types
 //! and never checks again. Opens no file, starts no process, reads no clock: text and times come in,
 //! values and text go out. The one thing taken from outside is randomness, in
 //! [`SiteKeys::generate`](keys::SiteKeys::generate).
@@ -21,9 +21,11 @@ mod words;
 
 pub use host::{Host, HostError};
 pub use label::{Label, LabelError};
-pub use network::{Cidr, Network};
+pub use network::{Addressing, BondMode, Cidr, Interface, Link, Mac, Network};
 pub use problem::{InputErrors, Problem, utf8};
-pub use profile::Profile;
+pub use profile::{
+    Files, Image, Initrd, Kernel, PackageRequest, Packages, Profile, Repository, System,
+};
 pub use seed::Seed;
 pub use site::{NoWorker, Node, RoomPlan, Site};
 pub use ssh::{SshKey, SshKeyError, authorized_keys};

@@ -5,6 +5,8 @@ mod cidr;
 mod interface;
 mod read;
 mod render;
+#[cfg(test)]
+mod tests;
 
 pub use cidr::{Cidr, CidrError};
 pub use interface::{Interface, InterfaceError, Mac};

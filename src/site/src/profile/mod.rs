@@ -1,8 +1,15 @@
-//! What an image is made of. Start at [`Profile::merge`]: a profile and the ones it inherits from
-//! become one.
+//! What an image is made of. Start at [`Chain`]: a profile and the ones it inherits from become one
+//! [`Profile`]. Each file is read by [`RawProfile::parse`].
 
+mod merge;
+mod raw;
 mod request;
+#[cfg(test)]
+mod tests;
+mod words;
 
+pub use merge::{Chain, ProfileError};
+pub use raw::RawProfile;
 pub use request::{PackageRequest, RequestError};
 
 use serde::Serialize;
@@ -86,7 +93,7 @@ pub struct Kernel {
 }
 
 /// Kernel modules of the initrd, by name without `.ko`; what they depend on comes by itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Initrd {
     /// Always loaded, in this order.
     pub load: Vec<String>,
