@@ -8,6 +8,7 @@
 
 mod document;
 mod host;
+pub mod keys;
 mod label;
 pub mod network;
 mod problem;

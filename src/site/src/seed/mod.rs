@@ -1,8 +1,16 @@
 //! The seed: the small signed file on a machine's ESP that tells it who it is, because the image is
-//! the same for every machine. Start at [`Seed`].
+//! the same for every machine. Start at [`Seed`]; the workstation calls [`sign`], the machine
+//! [`verify`].
+
+mod signature;
+#[cfg(test)]
+mod tests;
+
+pub use signature::{SeedError, Verified, sign, verify};
 
 use serde::{Deserialize, Serialize};
 
+use crate::keys::Certificate;
 use crate::{Host, Label, Network, Role, Room, SshKey, Timestamp};
 
 /// The version of the format that this release writes and reads.
@@ -33,8 +41,32 @@ pub struct Seed {
     pub ssh_keys: Vec<SshKey>,
     /// Names or addresses of time servers; at least one.
     pub time_servers: Vec<Host>,
-    /// The site's certificate authority, in PEM.
-    pub ca_certificate: String,
+    /// The site's certificate authority.
+    pub ca_certificate: Certificate,
     /// How the machine is joined to its network.
     pub network: Network,
+}
+
+/// The seed as the text of `seed.toml`: the same text for the same seed.
+pub fn encode(seed: &Seed) -> String {
+    // Every field has a form in TOML: there are no maps with odd keys and no empty options.
+    toml::to_string(seed).unwrap_or_else(|error| unreachable!("a seed is always TOML: {error}"))
+}
+
+impl Seed {
+    /// What chrony is told (chrony.conf(5), `sourcedir`): the contents of a `.sources` file.
+    pub fn chrony_sources(&self) -> String {
+        let source = |host: &Host| {
+            // A pool's name stands for many servers, of which some come and go.
+            let pool = host.as_str().split('.').any(|label| label == "pool");
+            let kind = if pool { "pool" } else { "server" };
+            format!("{kind} {host} iburst\n")
+        };
+        self.time_servers.iter().map(source).collect()
+    }
+
+    /// What sshd is told: the contents of an authorized_keys file.
+    pub fn authorized_keys(&self) -> String {
+        crate::authorized_keys(&self.ssh_keys)
+    }
 }

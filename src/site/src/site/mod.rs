@@ -8,6 +8,7 @@ mod tests;
 use std::path::Path;
 
 use crate::document::{Document, Found, Table};
+use crate::keys::Certificate;
 use crate::network::{Addressing, Claims, Interface};
 use crate::problem::InputErrors;
 use crate::seed::{self, Seed};
@@ -92,12 +93,12 @@ impl Site {
         }
     }
 
-    /// What a machine needs to know. `ca_certificate` is the site's, in PEM.
+    /// What a machine needs to know, ready to be signed.
     pub fn seed(
         &self,
         room: Room,
         role: Role,
-        ca_certificate: &str,
+        ca_certificate: &Certificate,
         issued: Timestamp,
         expires: Option<Timestamp>,
     ) -> Result<Seed, NoWorker> {
@@ -113,7 +114,7 @@ impl Site {
             expires,
             ssh_keys: self.ssh_keys.clone(),
             time_servers: self.time_servers.clone(),
-            ca_certificate: ca_certificate.to_owned(),
+            ca_certificate: ca_certificate.clone(),
             network: node.network.clone(),
         })
     }
