@@ -2,11 +2,14 @@
 
 mod completions;
 mod exit_codes;
+mod lab;
 mod man;
 
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use site::Room;
 
 use crate::console::Console;
 
@@ -16,6 +19,7 @@ pub(crate) type Ended = miette::Result<ExitCode>;
 /// What can be typed after `duet`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Lab(lab::LabCommand),
     Completions(completions::Completions),
     Man(man::Man),
     ExitCodes(exit_codes::ExitCodes),
@@ -25,9 +29,15 @@ impl Command {
     /// Does what was typed.
     pub(crate) fn run(&self, console: &Console) -> Ended {
         match self {
+            Command::Lab(command) => command.run(console),
             Command::Completions(command) => command.run(console),
             Command::Man(command) => command.run(console),
             Command::ExitCodes(command) => command.run(console),
         }
     }
+}
+
+/// Reads a room, and tells help and completions which there are.
+fn rooms() -> impl TypedValueParser<Value = Room> {
+    PossibleValuesParser::new(["a", "b"]).try_map(|word| word.parse::<Room>())
 }

@@ -70,7 +70,11 @@ pub(crate) fn read_text(what: &'static str, path: &Path) -> Result<String, FileE
     })
 }
 
-fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, FileError> {
+/// The bytes of the file at `path`.
+///
+/// # Errors
+/// When it cannot be read, or is larger than any such file.
+pub(crate) fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, FileError> {
     let failed = |source| FileError::Read { what, path: path.into(), source };
     let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();

@@ -100,6 +100,32 @@ impl Places {
         })
     }
 
+    /// The site file: the given one, `site.toml` here, or the only `*/site.toml`.
+    ///
+    /// # Errors
+    /// When none is given and there is none, or more than one.
+    pub(crate) fn site(&self, given: Option<&Path>) -> Result<PathBuf, PlaceError> {
+        if let Some(site) = given {
+            return Ok(site.to_owned());
+        }
+        let here = self.here.join("site.toml");
+        if here.is_file() {
+            return Ok(here);
+        }
+        let folders = self.here.read_dir().into_iter().flatten().flatten();
+        let sites = folders.map(|folder| folder.path().join("site.toml"));
+        let mut sites: Vec<PathBuf> = sites.filter(|site| site.is_file()).collect();
+        sites.sort();
+        match <[PathBuf; 1]>::try_from(sites) {
+            Ok([site]) => Ok(site),
+            Err(mut looked) => {
+                looked.insert(0, here);
+                let cure = "name the site file with --site; `duet site new` makes one";
+                Err(PlaceError { what: "the site", looked, cure })
+            }
+        }
+    }
+
     /// The checkout that the running program was built in, if it was built in one.
     fn checkout(&self) -> Option<PathBuf> {
         let is_checkout = |folder: &&Path| {
