@@ -10,6 +10,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 
+use crate::show;
+
 /// `newc`, without checksums.
 const MAGIC: &[u8; 6] = b"070701";
 /// The same with checksums, which the kernel and this reader skip.
@@ -416,9 +418,9 @@ impl fmt::Display for Entry<'_> {
             Kind::Socket => ('s', String::new()),
         };
         let (mode, uid, gid, path) = (self.mode, self.uid, self.gid, &self.path);
-        write!(to, "{letter} {mode:04o} {uid:>5} {gid:>5} {what:>10} {}", path.escape_debug())?;
+        write!(to, "{letter} {mode:04o} {uid:>5} {gid:>5} {what:>10} {}", show::line(path))?;
         match &self.kind {
-            Kind::Symlink(target) => write!(to, " -> {}", target.escape_debug()),
+            Kind::Symlink(target) => write!(to, " -> {}", show::line(target)),
             _ => Ok(()),
         }
     }

@@ -10,10 +10,12 @@
 pub mod cpio;
 pub mod deb;
 pub mod gpt;
+pub mod pe;
+pub mod uki;
 pub mod verity;
 
 mod field;
-mod hex;
+mod show;
 
 use std::io;
 

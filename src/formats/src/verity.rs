@@ -18,7 +18,7 @@ use ring::digest::{Context, SHA256};
 use crate::ReadAt;
 use crate::field::{array, le16, le32, le64, put};
 use crate::gpt::Guid;
-use crate::hex;
+use crate::show;
 
 /// Bytes of a block, of data and of hashes alike.
 pub const BLOCK: usize = 4096;
@@ -196,9 +196,9 @@ impl Superblock {
     pub fn table(&self, data: &str, hash: &str, root: &[u8; DIGEST], options: &[&str]) -> String {
         let salt = match &self.salt[..] {
             [] => "-".to_owned(),
-            salt => hex::encode(salt),
+            salt => show::hex(salt),
         };
-        let (blocks, root) = (self.data_blocks, hex::encode(root));
+        let (blocks, root) = (self.data_blocks, show::hex(root));
         let mut text = format!("1 {data} {hash} {BLOCK} {BLOCK} {blocks} 1 sha256 {root} {salt}");
         if !options.is_empty() {
             let _ = write!(text, " {} {}", options.len(), options.join(" "));
@@ -213,7 +213,7 @@ impl Superblock {
             "dm-verity 1, sha256\n  uuid  {}\n  salt  {}\n  data  {} blocks, {bytes} bytes\n  \
              tree  {} levels, {} bytes\n",
             self.uuid,
-            if self.salt.is_empty() { "-".to_owned() } else { hex::encode(&self.salt) },
+            if self.salt.is_empty() { "-".to_owned() } else { show::hex(&self.salt) },
             self.data_blocks,
             levels(self.data_blocks).len(),
             self.hash_bytes(),

@@ -14,7 +14,7 @@ pub use error::GptError;
 pub use guid::{Guid, GuidError};
 use header::Header;
 
-use crate::ReadAt;
+use crate::{ReadAt, show};
 
 /// Bytes of a sector.
 pub const SECTOR: u64 = 512;
@@ -277,7 +277,7 @@ impl Table {
             let _ = writeln!(
                 text,
                 "{number:>4} {:<36} {:>12} +{:<12} {} {kind}{}",
-                one.name.escape_debug().to_string(),
+                show::line(&one.name),
                 one.first_lba,
                 one.sectors(),
                 one.guid,

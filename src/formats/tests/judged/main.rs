@@ -8,4 +8,5 @@ mod cpio;
 mod deb;
 mod gpt;
 mod judge;
+mod uki;
 mod verity;
