@@ -121,6 +121,15 @@ pub fn cache() -> PathBuf {
         .expect("HOME, XDG_CACHE_HOME or DUET_CACHE is set")
 }
 
+/// The private key that logs in to the site's machines.
+///
+/// # Panics
+/// Never: a site file lies in a folder.
+#[must_use]
+pub fn login_key(demo: &Demo) -> PathBuf {
+    demo.site.parent().expect("a site file lies in a folder").join("keys/ssh")
+}
+
 /// `duet build control` of a room into `out`; for changes before it is [`finish`]ed.
 #[must_use]
 pub fn build(site: &Path, room: &str, out: &Path) -> Command {

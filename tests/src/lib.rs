@@ -8,4 +8,5 @@ pub mod bytes;
 pub mod demo;
 pub mod judge;
 pub mod programs;
+pub mod rooms;
 pub mod run;

@@ -1,0 +1,252 @@
+//! The images, booted under UEFI: they show who they are, remember what they should, and refuse what
+//! is damaged.
+//!
+//! A boot takes half a minute to a minute without KVM, so each test asks much of one boot. Only one
+//! runs at a time, whatever the number of test threads.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lab::Stage;
+use serde_json::Value;
+use tests::bytes::flip;
+use tests::demo::{Built, cache, demo, login_key};
+use tests::judge::{ask, ask_tool};
+use tests::programs::{kept, plain};
+use tests::rooms::{BOOT, Machines};
+use tests::run::run;
+
+/// The machines of the lab, in the order of the demo's rooms.
+const NAMES: [&str; 2] = ["a1", "b1"];
+
+#[test]
+fn both_rooms_say_who_they_are_and_remember() {
+    let demo = demo();
+    let machines = Machines::both(demo);
+
+    for (name, room) in NAMES.into_iter().zip(["room A", "room B"]) {
+        let screen = machines.wait_for_screen(name, room).screen;
+        assert!(screen.contains("control"), "{screen}");
+        assert!(!screen.contains("Needs help"), "{screen}");
+    }
+    for (name, built) in NAMES.into_iter().zip(&demo.rooms) {
+        wait_until_settled(&machines, name);
+        says_what_it_is(&machines, name, built);
+        runs_what_it_should(&machines, name);
+        lets_nothing_change(&machines, name);
+    }
+    let ids = NAMES.map(|name| machine_id(&machines, name));
+    assert_ne!(ids[0], ids[1], "both rooms' machines have one identity");
+    refuses_other_keys(&machines, "a1");
+    remembers_after_a_restart(&machines, "a1", &ids[0]);
+}
+
+#[test]
+fn a_flipped_byte_in_the_root_is_not_run() {
+    let built = &demo().rooms[0];
+    let disk = kept("damaged").join("flipped.raw");
+    copy_sparse(&built.disk(), &disk);
+    flip(&disk, partition(&disk, "duet-root-a").0 + byte_of_systemd(built));
+
+    let machines = Machines::one("flipped", &disk, &login_key(demo()));
+    // The kernel restarts the machine as soon as it reads the block, and the boot loader tries again.
+    let seen = machines.wait("a1", "a second restart", 2 * BOOT, |sight| {
+        let status = sight.stages.reached(Stage::StatusScreen);
+        assert!(status.is_none(), "a damaged system came up:\n{}", sight.screen);
+        sight.stages.restarts() >= 2
+    });
+    assert!(seen.on);
+    assert!(!machines.lab().ssh_answers("a1").unwrap());
+    drop(machines);
+    fs::remove_file(disk).unwrap();
+}
+
+#[test]
+fn power_cuts_in_the_first_boots_leave_a_machine_that_starts() {
+    let demo = demo();
+    let mut machines = Machines::one("cuts", &demo.rooms[0].disk(), &login_key(demo));
+    let disk = machines.lab().places().machine("a1").disk;
+    let state = partition(&disk, "duet-state").0;
+    let length = || partition(&disk, "duet-state").1;
+    let in_the_image = length();
+
+    // First cut: the partition has just been made larger, and has no file system yet.
+    cut_when(&mut machines, "the state partition to grow", || length() > in_the_image);
+    let grown = length();
+    // Second cut: the file system has just got its superblock (magic number at byte 1080, see the
+    // kernel's Documentation/filesystems/ext4/super.rst).
+    let magic = || read(&disk, state + 1080, 2) == [0x53, 0xef];
+    assert!(!magic(), "the first cut came too late to mean anything");
+    machines.switch_on("a1");
+    cut_when(&mut machines, "the state partition's superblock", magic);
+    // Third cut: services are being started for the first time.
+    machines.switch_on("a1");
+    let _ = machines.wait("a1", "the real root", BOOT, |sight| {
+        sight.stages.reached(Stage::SwitchRoot).is_some()
+    });
+    thread::sleep(Duration::from_secs(4));
+    machines.pull_plug("a1");
+
+    machines.switch_on("a1");
+    let _ = machines.wait_for_screen("a1", "room A");
+    wait_until_settled(&machines, "a1");
+    assert_eq!(length(), grown);
+    says_what_it_is(&machines, "a1", &demo.rooms[0]);
+    runs_what_it_should(&machines, "a1");
+}
+
+/// What the node itself says about itself.
+fn status(machines: &Machines, name: &str) -> Value {
+    let said = machines.ssh(name, "duetd status --json || true").well().out;
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error} in {said}"))
+}
+
+/// Waits until the boot is judged: services are up, and the boot loader no longer counts.
+fn wait_until_settled(machines: &Machines, name: &str) {
+    let deadline = Instant::now() + BOOT;
+    loop {
+        let status = status(machines, name);
+        if status["boot"]["state"] == "good" && status["health"] != "starting" {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{name} does not settle: {status:#}");
+        thread::sleep(Duration::from_secs(3));
+    }
+}
+
+fn says_what_it_is(machines: &Machines, name: &str, built: &Built) {
+    let status = status(machines, name);
+    assert_eq!(status["node"]["role"], "control", "{status:#}");
+    assert_eq!(status["node"]["room"], name[..1], "{status:#}");
+    assert_eq!(status["boot"]["slot"], "a", "{status:#}");
+    assert_eq!(status["boot"]["verified"], true, "{status:#}");
+    assert_eq!(status["boot"]["root_hash"], built.says("root_hash"), "{status:#}");
+    assert_eq!(status["release"]["version"], built.says("version"), "{status:#}");
+    let findings = status["findings"].as_array().unwrap();
+    let bad: Vec<&Value> = findings.iter().filter(|one| one["severity"] == "bad").collect();
+    assert!(bad.is_empty(), "{status:#}");
+    let address = &status["network"][0]["addresses"][0]["address"];
+    assert!(address.is_string(), "no address: {status:#}");
+
+    let uki = format!("duet-control-{}.efi", built.says("version"));
+    let listed = machines.ssh(name, "ls /efi/EFI/Linux").well().out;
+    assert_eq!(listed.trim(), uki, "the boot loader still counts");
+}
+
+fn runs_what_it_should(machines: &Machines, name: &str) {
+    let ask = |command: &str| machines.ssh(name, command);
+    let failed = ask("systemctl --failed --plain --no-legend").well().out;
+    assert_eq!(failed, "", "failed units on {name}");
+    assert_eq!(ask("systemctl is-system-running").out.trim(), "running");
+    // Nobody logs in at a console.
+    assert_eq!(ask("pgrep -l getty").with(1).out, "");
+    assert!(ask("journalctl --header").well().out.contains("/var/log/journal/"));
+    // What an administrator reads first.
+    assert!(ask("duetd status").out.contains("room "));
+}
+
+fn lets_nothing_change(machines: &Machines, name: &str) {
+    let ask = |command: &str| machines.ssh(name, command);
+    let root = ask("findmnt --noheadings --output FSTYPE,OPTIONS /").well().out;
+    let (kind, options) = root.trim().split_once(' ').unwrap();
+    assert_eq!(kind, "erofs");
+    assert!(options.trim().split(',').any(|option| option == "ro"), "{root}");
+    for path in ["/etc/x", "/usr/x", "/x", "/efi/x"] {
+        let touched = ask(&format!("touch {path}")).with(1);
+        assert!(touched.err.contains("Read-only file system"), "{touched}");
+    }
+    // The state partition fills the disk, which is larger than the image.
+    let size = ask("findmnt --noheadings --bytes --output FSTYPE,SIZE /var").well().out;
+    let (kind, bytes) = size.trim().split_once(' ').unwrap();
+    assert_eq!(kind, "ext4");
+    assert!(bytes.trim().parse::<u64>().unwrap() > 1 << 30, "{size}");
+}
+
+fn machine_id(machines: &Machines, name: &str) -> String {
+    let said = machines.ssh(name, "cat /etc/machine-id /var/lib/duet/machine-id").well().out;
+    let lines: Vec<&str> = said.lines().collect();
+    assert!(lines.len() == 2 && lines[0] == lines[1], "{said}");
+    assert!(lines[0].len() == 32 && lines[0].chars().all(|c| c.is_ascii_hexdigit()), "{said}");
+    lines[0].to_owned()
+}
+
+fn refuses_other_keys(machines: &Machines, name: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    let _ = ask("ssh-keygen", &[&"-q", &"-t", &"ed25519", &"-N", &"", &"-f", &key]).well();
+    let mut words = machines.lab().ssh(name, &["true".to_owned()]).unwrap();
+    let at = words.iter().position(|word| word == "-i").unwrap();
+    words[at + 1] = key.into();
+    let refused = run(plain(&words[0]).args(&words[1..]), Duration::from_secs(120)).with(255);
+    assert!(refused.err.contains("Permission denied (publickey)"), "{refused}");
+}
+
+fn remembers_after_a_restart(machines: &Machines, name: &str, id: &str) {
+    let host_key = status(machines, name)["ssh_host_key"].clone();
+    assert!(host_key.is_string());
+    let _ = machines.ssh(name, "echo kept >/var/lib/kept && sync").well();
+    // The connection ends with the machine.
+    let _ = machines.ssh(name, "systemctl reboot");
+    let _ = machines.wait(name, "the status screen after a restart", BOOT, |sight| {
+        sight.stages.restarts() == 1 && sight.stages.reached(Stage::StatusScreen).is_some()
+    });
+    wait_until_settled(machines, name);
+
+    assert_eq!(machines.ssh(name, "cat /var/lib/kept").well().out, "kept\n");
+    assert_eq!(machine_id(machines, name), id);
+    assert_eq!(status(machines, name)["ssh_host_key"], host_key);
+    let boots = machines.ssh(name, "journalctl --list-boots --no-pager --quiet").well().out;
+    let boots = boots.lines().filter(|line| !line.trim_start().starts_with("IDX")).count();
+    assert_eq!(boots, 2, "the log of the first boot is lost");
+    runs_what_it_should(machines, name);
+}
+
+/// A byte that is read whenever the system starts: within the program that is process 1.
+fn byte_of_systemd(built: &Built) -> u64 {
+    let erofs = built.artefact(".root.erofs");
+    let path = "--path=/usr/lib/systemd/systemd";
+    let said = ask_tool(&cache(), "usr/bin/dump.erofs", &[&"-e", &path, &erofs]).well().out;
+    // `   0:        0..   12345 |   12345 :   987136..  995328 |    8192`
+    let extent = said.lines().find(|line| line.trim_start().starts_with("0:")).unwrap();
+    let physical = extent.split('|').nth(1).unwrap().split(':').nth(1).unwrap();
+    let (from, to) = physical.split_once("..").unwrap();
+    let [from, to] = [from, to].map(|number| number.trim().parse::<u64>().unwrap());
+    from + (to - from) / 2
+}
+
+/// Switches `a1` off at the moment when the condition becomes true.
+fn cut_when(machines: &mut Machines, what: &str, reached: impl Fn() -> bool) {
+    let deadline = Instant::now() + BOOT;
+    while !reached() {
+        assert!(Instant::now() < deadline, "waited in vain for {what}:\n{}", machines.said("a1"));
+        thread::sleep(Duration::from_millis(2));
+    }
+    machines.pull_plug("a1");
+}
+
+/// First byte and length of the partition with this name, read straight from the table, since a
+/// running machine may be changing it (UEFI Specification 2.10, 5.3.3: entries of 128 bytes from the
+/// third block on; first and last block at 32 and 40, the name at 56).
+fn partition(disk: &Path, name: &str) -> (u64, u64) {
+    let name: Vec<u8> = name.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
+    let table = read(disk, 1024, 128 * 128);
+    let entry = table.chunks_exact(128).find(|entry| entry[56..].starts_with(&name)).unwrap();
+    let number = |at: usize| u64::from_le_bytes(entry[at..at + 8].try_into().unwrap());
+    (number(32) * 512, (number(40) - number(32) + 1) * 512)
+}
+
+fn read(file: &Path, at: u64, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    File::open(file).unwrap().read_exact_at(&mut bytes, at).unwrap();
+    bytes
+}
+
+fn copy_sparse(from: &Path, to: &Path) {
+    let mut command = plain("cp");
+    let _ = run(command.arg("--sparse=always").arg(from).arg(to), Duration::from_secs(300)).well();
+}
