@@ -7,6 +7,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyPair, KeyUsagePurpose,
     PKCS_ECDSA_P256_SHA256, PublicKeyData,
 };
+use time::Duration;
 use zeroize::Zeroizing;
 
 use super::{KeyError, one_pem_block, to_pem};
@@ -35,12 +36,13 @@ const KEY: &str = "a certificate authority's private key";
 const CERTIFICATE: &str = "a certificate";
 
 impl Authority {
-    /// Makes a new key and a certificate for it that is valid from `now`.
+    /// Makes a new key and a certificate for it. It is valid from the day before `now`, since a
+    /// machine's clock may be behind until chrony has set it.
     pub fn generate(site: &Label, now: Timestamp) -> Result<Authority, KeyError> {
         let failed = |_| KeyError::Generate("a certificate authority");
         let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
         let mut params = CertificateParams::default();
-        params.not_before = now.date_time();
+        params.not_before = now.date_time() - Duration::days(1);
         params.not_after = now.plus_days(VALID_DAYS).date_time();
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, "Duet");

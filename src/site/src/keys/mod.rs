@@ -86,7 +86,7 @@ pub enum KeyError {
 }
 
 impl SiteKeys {
-    /// Makes new keys. `now` is when the site's certificate begins to be valid.
+    /// Makes new keys. `now` is the date of the site's certificate.
     pub fn generate(site: &Label, now: Timestamp) -> Result<SiteKeys, KeyError> {
         let random = ring::rand::SystemRandom::new();
         Ok(SiteKeys {

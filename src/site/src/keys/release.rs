@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::{BASE64, HEXLOWER};
+use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use zeroize::Zeroizing;
 
@@ -28,6 +29,12 @@ pub struct KeyId([u8; 8]);
 /// The length of a public key in bytes (RFC 8032, section 5.1.5).
 const LENGTH: usize = 32;
 
+/// What stands before the 32 bytes of the private key in PKCS#8 (RFC 8410, section 7): a SEQUENCE of
+/// version 0, the algorithm's name 1.3.101.112 and an OCTET STRING in an OCTET STRING. Without the
+/// public half, since OpenSSL reads no key that carries it.
+const PKCS8_HEADER: &[u8] =
+    &[0x30, 46, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 34, 4, LENGTH as u8];
+
 /// What a written public key begins with.
 const PREFIX: &str = "duet-ed25519 ";
 
@@ -35,10 +42,10 @@ const WHAT: &str = "a release key";
 
 impl ReleaseKey {
     /// Makes a new key of the system's randomness.
-    pub fn generate(random: &ring::rand::SystemRandom) -> Result<ReleaseKey, KeyError> {
-        let generated =
-            Ed25519KeyPair::generate_pkcs8(random).map_err(|_| KeyError::Generate(WHAT))?;
-        ReleaseKey::from_pkcs8(Zeroizing::new(generated.as_ref().to_vec()))
+    pub fn generate(random: &SystemRandom) -> Result<ReleaseKey, KeyError> {
+        let mut pkcs8 = Zeroizing::new([PKCS8_HEADER, &[0; LENGTH]].concat());
+        random.fill(&mut pkcs8[PKCS8_HEADER.len()..]).map_err(|_| KeyError::Generate(WHAT))?;
+        ReleaseKey::from_pkcs8(pkcs8)
     }
 
     /// Reads the contents of `release.key`.
@@ -47,7 +54,7 @@ impl ReleaseKey {
     }
 
     fn from_pkcs8(pkcs8: Zeroizing<Vec<u8>>) -> Result<ReleaseKey, KeyError> {
-        // Other programs write keys without the public half, which ring calls unchecked.
+        // Without the public half beside it there is nothing to check the private one against.
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&pkcs8);
         let pair =
             pair.map_err(|_| KeyError::Form { what: WHAT, reason: "it holds no Ed25519 key" })?;

@@ -54,9 +54,7 @@ impl Interface {
     pub fn is_exact(&self) -> bool {
         match self {
             Interface::Mac(_) => true,
-            Interface::Name(names) => {
-                names.len() == 1 && !names[0].contains(|c| matches!(c, '*' | '?' | '['))
-            }
+            Interface::Name(names) => names.len() == 1 && !names[0].contains(['*', '?', '[']),
         }
     }
 }

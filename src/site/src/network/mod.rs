@@ -23,10 +23,10 @@ use crate::Host;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// The largest packet in bytes, if not the card's default; within [`MTU`].
+    /// The largest packet in bytes, from 1280 to 9216, if not the card's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u16>,
-    /// The VLAN (IEEE 802.1Q) that carries the addresses; untagged without one. Within [`VLAN`].
+    /// The VLAN (IEEE 802.1Q) that carries the addresses, from 1 to 4094; untagged without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<u16>,
     /// Name servers; with [`Addressing::Dhcp`] they take the place of the network's own.

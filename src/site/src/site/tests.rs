@@ -54,14 +54,19 @@ fn the_template_is_a_good_file() {
     assert!(text.lines().all(|line| line.chars().count() <= 100 || line.contains(KEY)));
 }
 
-#[test]
-fn every_example_of_the_template_works() {
+/// The template with every example in force.
+fn everything() -> String {
     let text = Site::template(&"my-campus".parse().unwrap(), &[]);
     let uncomment = |line: &str| match line.trim_start().strip_prefix('#') {
         Some(code) if !code.starts_with(' ') => format!("{code}\n"),
         _ => format!("{line}\n"),
     };
-    let site = parse(&text.lines().map(uncomment).collect::<String>()).unwrap();
+    text.lines().map(uncomment).collect()
+}
+
+#[test]
+fn every_example_of_the_template_works() {
+    let site = parse(&everything()).unwrap();
     let a = &site.room(Room::A).control.network;
     assert_eq!((a.vlan, a.mtu, a.dns.len(), a.search.len()), (Some(20), Some(9000), 1, 1));
     assert_eq!(a.addresses().len(), 2);
@@ -436,4 +441,31 @@ fn another_file_is_not_read_to_its_end() {
         site.toml:1:1: the file has 2097152 bytes
           hint: at most 1048576 bytes are read; is this the right file?"#]],
     );
+}
+
+#[test]
+fn any_slip_is_taken_or_told_and_never_panics() {
+    let text = everything();
+    let bare: Vec<&str> =
+        text.lines().filter(|line| !line.is_empty() && !line.starts_with("# ")).collect();
+    for (index, line) in bare.iter().enumerate() {
+        let with = |line: &str| {
+            let mut lines = bare.clone();
+            lines[index] = line;
+            lines.join("\n")
+        };
+        let mut slips = vec![with(""), with(&format!("{line}\n{line}"))];
+        for at in 0..line.len() {
+            slips.extend(["", "x", "0", "\"", "]", "\n"].map(|other| {
+                let mut changed = (*line).to_owned();
+                changed.replace_range(at..=at, other);
+                with(&changed)
+            }));
+        }
+        for slip in slips {
+            if let Err(errors) = parse(&slip) {
+                assert!(!errors.problems().is_empty(), "{slip}");
+            }
+        }
+    }
 }
