@@ -4,12 +4,13 @@ mod completions;
 mod exit_codes;
 mod lab;
 mod man;
+mod site;
 
 use std::process::ExitCode;
 
+use ::site::Room;
 use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use site::Room;
 
 use crate::console::Console;
 
@@ -19,6 +20,7 @@ pub(crate) type Ended = miette::Result<ExitCode>;
 /// What can be typed after `duet`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Site(site::SiteCommand),
     Lab(lab::LabCommand),
     Completions(completions::Completions),
     Man(man::Man),
@@ -29,6 +31,7 @@ impl Command {
     /// Does what was typed.
     pub(crate) fn run(&self, console: &Console) -> Ended {
         match self {
+            Command::Site(command) => command.run(console),
             Command::Lab(command) => command.run(console),
             Command::Completions(command) => command.run(console),
             Command::Man(command) => command.run(console),

@@ -139,6 +139,21 @@ impl Console {
     }
 }
 
+/// The text in lines of at most `width` characters, broken between words.
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// A line on standard error. Nobody can be told that standard error is closed.
 fn line(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");

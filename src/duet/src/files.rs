@@ -1,10 +1,11 @@
-//! Files that a person names: read whole within a bound, written whole or not at all, and keys that
-//! nobody else may read.
+//! Files that a person names: read whole within a bound, written whole or not at all.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
 
 /// Largest file that a person writes or that this program reads whole; the longest lock is a tenth.
 const LARGEST: u64 = 16 << 20;
@@ -39,14 +40,6 @@ pub(crate) enum FileError {
     #[error("{} is there already; {what} is never overwritten", path.display())]
     #[diagnostic(code(output::exists), help("choose another folder, or move the old one away"))]
     Exists { what: &'static str, path: PathBuf },
-
-    /// Others can read a key.
-    #[error("others can read {what} {} (mode {mode:04o})", path.display())]
-    #[diagnostic(
-        code(permission::key),
-        help("chmod {} {}", if *folder { "700" } else { "600" }, path.display())
-    )]
-    Open { what: &'static str, path: PathBuf, mode: u32, folder: bool },
 }
 
 fn cure_for_reading(error: &io::Error) -> &'static str {
@@ -87,26 +80,6 @@ pub(crate) fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, FileError
     Ok(bytes)
 }
 
-/// The text of a key, which nobody but its owner may read.
-///
-/// # Errors
-/// As [`read_text`], and when the file's mode lets group or others in.
-pub(crate) fn read_key(what: &'static str, path: &Path) -> Result<String, FileError> {
-    let meta = fs::metadata(path);
-    let meta = meta.map_err(|source| FileError::Read { what, path: path.into(), source })?;
-    closed(what, path, &meta)?;
-    read_text(what, path)
-}
-
-/// Refuses a file or folder that group or others can get into.
-fn closed(what: &'static str, path: &Path, meta: &fs::Metadata) -> Result<(), FileError> {
-    let mode = meta.mode() & 0o7777;
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(FileError::Open { what, path: path.into(), mode, folder: meta.is_dir() })
-}
-
 /// Makes a folder (and those above it) that only its owner may enter.
 ///
 /// # Errors
@@ -123,6 +96,23 @@ pub(crate) fn make_private_folder(what: &'static str, path: &Path) -> Result<(),
 pub(crate) fn make_folder(what: &'static str, path: &Path) -> Result<(), FileError> {
     let made = fs::create_dir_all(path);
     made.map_err(|source| FileError::Write { what, path: path.into(), source })
+}
+
+/// A folder inside `folder` for what is not ready yet; goes when it is dropped.
+///
+/// # Errors
+/// When the system refuses.
+pub(crate) fn draft_folder(what: &'static str, folder: &Path) -> Result<TempDir, FileError> {
+    let made = tempfile::Builder::new().prefix(".unfinished-").tempdir_in(folder);
+    made.map_err(|source| FileError::Write { what, path: folder.into(), source })
+}
+
+/// Gives a file or a folder its name.
+///
+/// # Errors
+/// When the system refuses.
+pub(crate) fn rename(what: &'static str, from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(|source| FileError::Write { what, path: to.into(), source })
 }
 
 /// Writes a file whole or not at all, in place of one that is there.
@@ -171,7 +161,7 @@ mod tests {
     use super::*;
 
     fn mode(path: &Path) -> u32 {
-        fs::metadata(path).unwrap().mode() & 0o7777
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
     }
 
     #[test]
@@ -193,23 +183,6 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(mode(&path), 0o644);
-    }
-
-    #[test]
-    fn an_open_key_is_refused_with_the_cure() {
-        use miette::Diagnostic as _;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key");
-        for (mode, fine) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
-            let _ = fs::remove_file(&path);
-            write_new("the key", &path, mode, b"secret").unwrap();
-            let read = read_key("the key", &path);
-            assert_eq!(read.is_ok(), fine, "{mode:o}");
-            if let Err(error) = read {
-                let cure = error.help().unwrap().to_string();
-                assert_eq!(cure, format!("chmod 600 {}", path.display()));
-            }
-        }
     }
 
     #[test]

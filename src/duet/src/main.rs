@@ -10,6 +10,7 @@ mod console;
 mod exit;
 mod files;
 mod interrupt;
+mod load;
 mod manual;
 mod places;
 mod report;

@@ -49,6 +49,9 @@ fn one(text: &mut String, it: &dyn Diagnostic, source: Option<&dyn SourceCode>, 
         }
     }
     if let Some(hint) = hint(it) {
+        if shown.contains('\n') {
+            text.push('\n'); // after several paragraphs the cure of the whole stands apart
+        }
         let _ = writeln!(text, "{} {}", style.hint("hint:"), plain(&hint));
     }
 }

@@ -1,0 +1,181 @@
+//! Reads files and hands their texts to the libraries, which say what they mean. Decides nothing.
+//!
+//! Start at [`site`], [`keys`], [`profile`] and [`lock`].
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+use std::{fs, io};
+
+use miette::Diagnostic;
+use site::keys::{self, Authority, Certificate, ReleaseKey};
+use site::profile::{Chain, RawProfile};
+use site::{Profile, Site, SshKey, Timestamp};
+
+use crate::files::{self, FileError};
+
+/// The private key that `duet site new` makes for logging in, from the site's folder.
+pub(crate) const SSH_KEY: &str = "keys/ssh";
+
+/// What is wrong with a file's contents, with the file's name before it.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("cannot use {what} {}", path.display())]
+pub(crate) struct InFile<E: Diagnostic + 'static> {
+    what: &'static str,
+    path: PathBuf,
+    #[source]
+    #[diagnostic_source]
+    source: E,
+}
+
+/// No such profile.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("there is no profile `{name}` in {}", folder.display())]
+#[diagnostic(code(usage::profile), help("the profiles there are: {}", known.join(", ")))]
+struct NoProfile {
+    name: String,
+    folder: PathBuf,
+    known: Vec<String>,
+}
+
+/// A profile that was never locked.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("the profile `{name}` has no lock")]
+#[diagnostic(code(input::no_lock), help("make one: duet lock {name}"))]
+struct NoLock {
+    name: String,
+}
+
+/// The release key and the public key beside it are of different sites.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("release.key and release.pub in {} do not belong together", folder.display())]
+#[diagnostic(code(input::key), help("put back the files that one `duet site new` wrote"))]
+struct Mixed {
+    folder: PathBuf,
+}
+
+/// The keys that a build needs.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    /// Signs seeds.
+    pub(crate) release: ReleaseKey,
+    /// Part of every seed.
+    pub(crate) certificate: Certificate,
+}
+
+/// The site that the file at `path` describes.
+///
+/// # Errors
+/// When it cannot be read or has a mistake.
+pub(crate) fn site(path: &Path) -> miette::Result<Site> {
+    let bytes = files::read("the site file", path)?;
+    Ok(Site::parse(site::utf8(&bytes, path)?, path)?)
+}
+
+/// The keys beside a site file. The certificate's own key may be elsewhere; if it is there it must fit.
+///
+/// # Errors
+/// When one is missing, damaged, or a secret that others can read.
+pub(crate) fn keys(site_file: &Path) -> miette::Result<Keys> {
+    let folder = beside(site_file).join(keys::FOLDER);
+    for secret in [keys::RELEASE_KEY, keys::CA_KEY, keys::JOIN_TOKEN] {
+        let path = folder.join(secret);
+        match fs::metadata(&path) {
+            Ok(meta) => keys::check_mode(&path, meta.permissions().mode())?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(FileError::Read { what: "the key", path, source }.into()),
+        }
+    }
+    let read = |name: &str| {
+        let path = folder.join(name);
+        Ok::<_, FileError>((files::read_text("the key", &path)?, path))
+    };
+    let bad = |path: PathBuf| move |source| InFile { what: "the key", path, source };
+    let (text, path) = read(keys::RELEASE_KEY)?;
+    let release = ReleaseKey::parse(&text).map_err(bad(path))?;
+    let (text, path) = read(keys::RELEASE_PUBLIC)?;
+    if text.parse::<keys::PublicKey>().map_err(bad(path))? != release.public() {
+        return Err(Mixed { folder }.into());
+    }
+    let (text, path) = read(keys::CA_CERTIFICATE)?;
+    let certificate: Certificate = text.parse().map_err(bad(path))?;
+    let ca_key = folder.join(keys::CA_KEY);
+    if ca_key.exists() {
+        let (key, path) = read(keys::CA_KEY)?;
+        Authority::parse(&text, &key).map_err(bad(path))?;
+    }
+    Ok(Keys { release, certificate })
+}
+
+/// The public key of a `.pub` file.
+///
+/// # Errors
+/// When it cannot be read or is no public key.
+pub(crate) fn ssh_key(path: &Path) -> miette::Result<SshKey> {
+    let what = "the ssh key";
+    let text = files::read_text(what, path)?;
+    Ok(text.trim().parse().map_err(|source| InFile { what, path: path.into(), source })?)
+}
+
+/// A profile with everything that it inherits.
+///
+/// # Errors
+/// When one of the files is missing or has a mistake.
+pub(crate) fn profile(folder: &Path, name: &str) -> miette::Result<Profile> {
+    let mut chain = Chain::default();
+    let mut next = Some(name.to_owned());
+    while let Some(name) = next {
+        next = chain.push(raw_profile(folder, &name)?)?;
+    }
+    Ok(chain.merge()?)
+}
+
+fn raw_profile(folder: &Path, name: &str) -> miette::Result<RawProfile> {
+    let path = folder.join(format!("{name}.toml"));
+    if !path.is_file() {
+        let known = profile_names(folder)?;
+        return Err(NoProfile { name: name.into(), folder: folder.into(), known }.into());
+    }
+    let bytes = files::read("the profile", &path)?;
+    Ok(RawProfile::parse(site::utf8(&bytes, &path)?, &path)?)
+}
+
+/// The profiles that something is made of: those that no other inherits from.
+///
+/// # Errors
+/// When a file has a mistake.
+pub(crate) fn lockable(folder: &Path) -> miette::Result<Vec<String>> {
+    let names = profile_names(folder)?;
+    let mut inherited = Vec::new();
+    for name in &names {
+        inherited.extend(raw_profile(folder, name)?.inherit);
+    }
+    Ok(names.into_iter().filter(|name| !inherited.contains(name)).collect())
+}
+
+fn profile_names(folder: &Path) -> Result<Vec<String>, FileError> {
+    let failed =
+        |source| FileError::Read { what: "the folder of profiles", path: folder.into(), source };
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    let files = entries.flatten().map(|entry| entry.path());
+    let mut names: Vec<String> = files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// The folder of a file; `.` for a bare name.
+pub(crate) fn beside(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// The clock.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix(since.as_secs()).expect("the clock shows a year below 10000")
+}
