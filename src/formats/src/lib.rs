@@ -9,6 +9,7 @@
 
 pub mod cpio;
 pub mod deb;
+pub mod fat;
 pub mod gpt;
 pub mod pe;
 pub mod uki;

@@ -178,3 +178,13 @@ fn a_program_without_a_kernel_is_no_uki() {
     expect!["the EFI program is no unified kernel image: it has no section .linux"]
         .assert_eq(&Uki::parse(&specimens::stub()).map(drop).unwrap_err().to_string());
 }
+
+/// The number is what `generate_checksum` of Python's pefile says of the same bytes.
+#[test]
+fn the_checksum_is_that_of_other_programs() {
+    let kernel = specimens::kernel("6");
+    let mut stub = specimens::stub();
+    stub.extend(b"odd"); // behind the last section
+    let bytes = build(&stub, &parts(&kernel)).unwrap();
+    expect!["0xe812"].assert_eq(&format!("{:#x}", Image::parse(&bytes).unwrap().checksum));
+}

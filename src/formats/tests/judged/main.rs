@@ -6,6 +6,7 @@
 
 mod cpio;
 mod deb;
+mod fat;
 mod gpt;
 mod judge;
 mod uki;
