@@ -1,2 +1,129 @@
-//! Stub.
-fn main() {}
+//! duetd, the program of every node. One file per command: [`boot`], [`run`], [`health`] and
+//! [`status::command`]. This file only reads the command line and calls them.
+//!
+//! On a node systemd runs `boot` once before the network comes up, `run` as a service, and `health`
+//! once when everything is started (units in overlays/duet). They share no memory; each leaves a small
+//! JSON file in /run/duet for the others. [`root`] names every file that is read or written, and a
+//! test runs each command on a folder that plays the machine.
+//!
+//! ```text
+//!  /init ──► boot.json ──┐
+//!  duetd boot ► node.json ├──► status::collect ──► Status ──┬──► screen ──► consoles (duetd run)
+//!  duetd health ► health.json ─┤                            └──► duetd status
+//!  kernel, systemd, chrony ────┘
+//! ```
+//!
+//! Nothing here decides for the other room, and nothing depends on /etc: it is part of the verified
+//! root and the same on every machine.
+
+mod boot;
+mod boot_count;
+mod clock;
+mod console;
+mod durable;
+mod health;
+mod node;
+mod notify;
+mod process;
+mod root;
+mod rtnetlink;
+mod run;
+mod screen;
+mod status;
+mod systemd;
+mod tty;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use root::Root;
+
+/// The node's program: who this machine is, how it is, and whether its boot is good
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    after_help = "To look at this node, run `duetd status`. The other commands are for systemd."
+)]
+struct Cli {
+    /// Take DIR for the root of the file system (for tests)
+    #[arg(long, value_name = "DIR", default_value = "/", global = true, hide = true)]
+    root: PathBuf,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show who this node is and how it is
+    ///
+    /// Shows the same facts as the screen at the machine's console, and all of the findings, each
+    /// with its cure.
+    ///
+    /// Exit status: 0 if all is well or services are still starting, 1 if somebody should look, 2 if
+    /// the node does not do its work.
+    #[command(after_long_help = status::SCHEMA)]
+    Status {
+        /// Print JSON for a script
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Make this machine what its seed says (duet-boot.service)
+    ///
+    /// Verifies the seed on the EFI partition against the site's key, which is kept since the first
+    /// seed, and writes what follows from it to /run: the host name, the network, who may log in, the
+    /// time servers. Makes the ssh host key on the machine's first boot. A seed that cannot be used is
+    /// no error: the node then starts on DHCP, lets nobody in, and says so on its screen.
+    Boot,
+
+    /// Keep the status screen on the consoles (duetd.service)
+    Run,
+
+    /// Decide whether this boot is good (duet-health.service)
+    ///
+    /// Waits until everything is started and checks that the root is verified, /var can be written
+    /// and the services that matter run. A good boot lets the boot loader stop counting. A bad one
+    /// restarts the machine if that leads anywhere.
+    ///
+    /// Exit status: 0 if the boot is good, 1 if not.
+    Health {
+        /// How many seconds everything may take to start
+        #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+        wait: u64,
+        /// Only tell: write no verdict and never restart
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let root = Root::new(cli.root);
+    let done = match cli.command {
+        Command::Status { json } => status::command::status(&root, json),
+        Command::Boot => boot::boot(&root),
+        Command::Run => run::run(&root),
+        Command::Health { wait, dry_run } => {
+            health::health(&root, Duration::from_secs(wait), dry_run)
+        }
+    };
+    done.unwrap_or_else(|error| {
+        console::error(error.as_ref());
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cli;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,451 @@
+//! `duetd boot` on folders that play machines: first boots, bad seeds, and power cuts.
+#![allow(clippy::unwrap_used)]
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
+
+use expect_test::{Expect, expect};
+use site::Site;
+use site::keys::{Certificate, ReleaseKey};
+use site::seed::sign;
+use site::{Role, Room};
+
+use super::*;
+use crate::root::{HOST_KEY, HOST_KEY_FOLDER, SEED, SEED_SIGNATURE, SITE_KEY, STATE};
+use crate::screen::{self, Page};
+use crate::status::Status;
+use crate::status::collect;
+
+const SITE: &str = "name = 'my-campus'\n\
+    [room.a]\ntitle = 'Building 1'\n\
+    [room.a.network]\nmode = 'static'\ninterface = 'enp1s0'\naddresses = ['192.0.2.10/24']\ngateway = '192.0.2.1'\n\
+    [room.b]\ntitle = 'Building 2'\n\
+    [time]\nservers = ['ntp.example.org']\n\
+    [ssh]\nkeys = ['ssh-ed25519 \
+    AAAAC3NzaC1lZDI1NTE5AAAAIFYoETBCxKDoPkfELUHtYX2vkStaWvQOiGPDvibeM4F5 ada@example']\n";
+
+/// A machine that is a folder.
+struct Toy {
+    _dir: tempfile::TempDir,
+    root: Root,
+    now: Timestamp,
+    hostname: RefCell<String>,
+    keys_made: RefCell<u32>,
+    /// Whether the power goes off while ssh-keygen runs.
+    cut: RefCell<bool>,
+}
+
+impl Toy {
+    fn new() -> Toy {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        let now = "2026-11-24T08:00:00Z".parse().unwrap();
+        Toy {
+            _dir: dir,
+            root,
+            now,
+            hostname: RefCell::default(),
+            keys_made: RefCell::default(),
+            cut: RefCell::default(),
+        }
+    }
+
+    /// A machine with room A's seed, signed by `key`.
+    fn seeded(key: &ReleaseKey) -> Toy {
+        let toy = Toy::new();
+        toy.write_seed(key, None);
+        toy
+    }
+
+    fn write_seed(&self, key: &ReleaseKey, expires: Option<&str>) {
+        let site = Site::parse(SITE, Path::new("site.toml")).unwrap();
+        let expires = expires.map(|time| time.parse().unwrap());
+        let issued = "2026-11-23T08:00:00Z".parse().unwrap();
+        let certificate: Certificate =
+            "-----BEGIN CERTIFICATE-----\nMIIAB2V4YW1wbGU=\n-----END CERTIFICATE-----\n"
+                .parse()
+                .unwrap();
+        let seed = site.seed(Room::A, Role::Control, &certificate, issued, expires).unwrap();
+        let (text, signature) = sign(&seed, key);
+        self.write(SEED, &text);
+        self.write(SEED_SIGNATURE, &signature);
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.root.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.root.path(path)).unwrap()
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.root.path(path).exists()
+    }
+
+    /// Starts the machine: /run is empty.
+    fn boot(&self) -> Node {
+        let _ = fs::remove_dir_all(self.root.path("/run"));
+        apply(&self.root, self)
+    }
+
+    /// Every file below a folder with its text, except for keys.
+    fn files(&self, folder: &str) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.root.path(folder)];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().flatten() {
+                if entry.path().is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    let name = entry.path().strip_prefix(self._dir.path()).unwrap().to_owned();
+                    found.push((
+                        format!("/{}", name.display()),
+                        fs::read_to_string(entry.path()).unwrap(),
+                    ));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+impl Machine for Toy {
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn set_hostname(&self, name: &str) -> io::Result<()> {
+        name.clone_into(&mut self.hostname.borrow_mut());
+        Ok(())
+    }
+
+    fn make_host_key(&self, file: &Path) -> Result<(), AskError> {
+        if self.cut.replace(false) {
+            fs::write(file, "-----BEGIN OPEN").unwrap();
+            return Err(AskError::Late { program: "power".into(), limit: Duration::ZERO });
+        }
+        *self.keys_made.borrow_mut() += 1;
+        let count = self.keys_made.borrow();
+        let text = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n";
+        fs::write(file, text).unwrap();
+        fs::write(file.with_extension("pub"), format!("ssh-ed25519 AAA{count}\n")).unwrap();
+        Ok(())
+    }
+}
+
+fn key() -> ReleaseKey {
+    ReleaseKey::generate(&ring::rand::SystemRandom::new()).unwrap()
+}
+
+fn codes(node: &Node) -> Vec<&str> {
+    node.problems.iter().map(|problem| problem.code.as_str()).collect()
+}
+
+#[test]
+fn a_good_seed_makes_the_machine_what_it_says() {
+    let toy = Toy::seeded(&key());
+    let node = toy.boot();
+    assert_eq!(codes(&node), [""; 0]);
+    assert_eq!(*toy.hostname.borrow(), "my-campus-a1");
+    let run: String =
+        toy.files("/run").iter().map(|(path, text)| format!("== {path}\n{text}")).collect();
+    expect![[r#"
+        == /run/chrony-duet/duet.sources
+        server ntp.example.org iburst
+        == /run/duet/ssh/authorized_keys
+        ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFYoETBCxKDoPkfELUHtYX2vkStaWvQOiGPDvibeM4F5 ada@example
+        == /run/systemd/network/10-duet-uplink.network
+        [Match]
+        Type=ether
+        Kind=!*
+        Name=enp1s0
+
+        [Link]
+        RequiredForOnline=routable
+
+        [Network]
+        Address=192.0.2.10/24
+        Gateway=192.0.2.1
+        DHCP=no
+        IPv6AcceptRA=no
+    "#]]
+    .assert_eq(&run);
+    let text = serde_json::to_string_pretty(&node).unwrap();
+    assert_eq!(serde_json::from_str::<Node>(&text).unwrap(), node, "the status reads it back");
+    expect![[r#"
+        {
+          "identity": {
+            "site": "my-campus",
+            "room": "a",
+            "room_title": "Building 1",
+            "role": "control",
+            "name": "my-campus-a1",
+            "ssh_keys": 1,
+            "seed_issued": "2026-11-23T08:00:00Z",
+            "seed_expires": null
+          },
+          "host_key": "SHA256:ZiPzUbFlG8djQZjMeWX1IkY6UwYt7JbemShta25AEZY",
+          "problems": []
+        }"#]]
+    .assert_eq(&text);
+}
+
+#[test]
+fn a_second_boot_changes_nothing() {
+    let toy = Toy::seeded(&key());
+    let first = toy.boot();
+    let kept = (toy.files("/var"), toy.files("/run"));
+    assert_eq!(toy.boot(), first);
+    assert_eq!((toy.files("/var"), toy.files("/run")), kept);
+    // Also when systemd starts the unit again in the same boot.
+    assert_eq!(apply(&toy.root, &toy), first);
+    assert_eq!((toy.files("/var"), toy.files("/run")), kept);
+    assert_eq!(*toy.keys_made.borrow(), 1);
+}
+
+#[test]
+fn a_power_cut_leaves_nothing_half_done() {
+    let key = key();
+    let toy = Toy::seeded(&key);
+    toy.cut.replace(true);
+    assert_eq!(codes(&toy.boot()), ["host-key.missing"]);
+    assert!(!toy.exists(HOST_KEY));
+    // What an interrupted write of the site's key leaves.
+    fs::remove_file(toy.root.path(SITE_KEY)).unwrap();
+    toy.write(&format!("{SITE_KEY}.new"), "duet-ed");
+
+    let node = toy.boot();
+    assert_eq!(codes(&node), [""; 0]);
+    assert_eq!(toy.read(SITE_KEY), format!("{}\n", key.public()));
+    let left: Vec<String> = toy.files(STATE).into_iter().map(|(path, _)| path).collect();
+    assert_eq!(left, [SITE_KEY.to_owned(), HOST_KEY.to_owned(), format!("{HOST_KEY}.pub")]);
+}
+
+#[test]
+fn a_damaged_host_key_is_replaced_and_named() {
+    let toy = Toy::seeded(&key());
+    let first = toy.boot().host_key.unwrap();
+    toy.write(HOST_KEY, "");
+    let node = toy.boot();
+    assert_eq!(codes(&node), ["host-key.damaged"]);
+    assert_ne!(node.host_key.unwrap(), first);
+    assert_eq!(codes(&toy.boot()), [""; 0]);
+}
+
+#[test]
+fn a_state_that_cannot_be_written_stops_nothing_else() {
+    let toy = Toy::seeded(&key());
+    toy.write(STATE, "a file where the folder should be");
+    let node = toy.boot();
+    assert_eq!(codes(&node)[0], "seed.pin-damaged");
+    assert!(!toy.exists(AUTHORIZED_KEYS));
+    assert!(toy.exists(TIME_SOURCES));
+
+    let toy = Toy::seeded(&key());
+    toy.write(&format!("{HOST_KEY_FOLDER}.new/x"), "");
+    fs::create_dir_all(toy.root.path(&format!("{SITE_KEY}.new"))).unwrap();
+    let node = toy.boot();
+    assert_eq!(codes(&node), ["seed.not-pinned"]);
+    assert!(toy.exists(AUTHORIZED_KEYS), "the seed was good all the same");
+}
+
+/// Boots and compares the screen that a person then sees.
+fn check_refused(toy: &Toy, expected: &Expect) {
+    let node = toy.boot();
+    assert_eq!(node.identity, None);
+    assert_eq!(*toy.hostname.borrow(), UNSEEDED);
+    assert!(!toy.exists(AUTHORIZED_KEYS), "somebody may log in");
+    assert_eq!(toy.files(NETWORKD), [], "the image's own default is in force");
+    assert_eq!(toy.read(TIME_SOURCES), PUBLIC_TIME);
+    toy.write(NODE, &serde_json::to_string(&node).unwrap());
+    toy.write(crate::root::BOOT_RECORD, r#"{"root_hash":"3f9a1c20b7e4d5f6","slot":"a"}"#);
+    let mut seen = collect::files(&toy.root, &[]);
+    seen.verified = true;
+    seen.hostname = toy.hostname.borrow().clone();
+    expected
+        .assert_eq(&screen::render(&Status::of(&seen), Page { colour: false, ..Page::CONSOLE }));
+}
+
+#[test]
+fn without_a_seed_nobody_is_let_in() {
+    let toy = Toy::new();
+    fs::create_dir_all(toy.root.path("/efi/duet")).unwrap();
+    check_refused(
+        &toy,
+        &expect![[r#"
+
+              duet-unseeded                                                     Needs help
+              without a good seed
+              ----------------------------------------------------------------------------
+              System     Duet of unknown version in slot A
+              Root       3f9a1c20b7e4d5f6, every block is checked
+              Network    no card
+              Clock      follows no time server yet
+              Storage     is 0 % full, 0 B free
+              Up         less than a minute
+
+              ! This machine does not know who it is: there is no /efi/duet/seed.toml.
+                Cure: On the workstation build the image again from site.toml, and write
+                      it to this machine or copy both seed files to its EFI partition.
+
+              ----------------------------------------------------------------------------
+              This screen only shows. Log in with ssh as root, with a key of the seed.
+        "#]],
+    );
+}
+
+#[test]
+fn a_seed_that_was_changed_is_refused() {
+    let toy = Toy::seeded(&key());
+    let text = toy.read(SEED).replace("my-campus-a1", "my-campus-a2");
+    toy.write(SEED, &text);
+    check_refused(
+        &toy,
+        &expect![[r#"
+
+              duet-unseeded                                                     Needs help
+              without a good seed
+              ----------------------------------------------------------------------------
+              System     Duet of unknown version in slot A
+              Root       3f9a1c20b7e4d5f6, every block is checked
+              Network    no card
+              Clock      follows no time server yet
+              Storage     is 0 % full, 0 B free
+              Up         less than a minute
+
+              ! The seed's signature does not match: the seed was changed after it was
+                signed.
+                Cure: seed.toml cannot be edited on the machine. Change site.toml instead.
+                      On the workstation build the image again from site.toml and copy
+                      both seed files to the ESP.
+
+              ----------------------------------------------------------------------------
+              This screen only shows. Log in with ssh as root, with a key of the seed.
+        "#]],
+    );
+    assert!(!toy.exists(SITE_KEY), "a bad first seed pins nothing");
+}
+
+#[test]
+fn a_seed_of_another_site_is_refused() {
+    let toy =
+        Toy::seeded(&"MC4CAQAwBQYDK2VwBCIEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH".key());
+    toy.boot();
+    let pinned = toy.read(SITE_KEY);
+    toy.write_seed(&"MC4CAQAwBQYDK2VwBCIEIAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI".key(), None);
+    check_refused(
+        &toy,
+        &expect![[r#"
+
+              duet-unseeded                                                     Needs help
+              without a good seed
+              ----------------------------------------------------------------------------
+              System     Duet of unknown version in slot A
+              Root       3f9a1c20b7e4d5f6, every block is checked
+              Network    no card
+              Clock      follows no time server yet
+              Storage     is 0 % full, 0 B free
+              Up         less than a minute
+
+              ! The seed was signed by another site's key 5c29b78f10a35a49; this machine
+                belongs to fe812c12f3ab4ce6.
+                Cure: Write a seed of this machine's own site, or erase its state
+                      partition to give it to another site.
+
+              ----------------------------------------------------------------------------
+              This screen only shows. Log in with ssh as root, with a key of the seed.
+        "#]],
+    );
+    assert_eq!(toy.read(SITE_KEY), pinned);
+}
+
+/// Keys that do not change from run to run, from the base64 of their PKCS#8.
+trait Key {
+    fn key(&self) -> ReleaseKey;
+}
+
+impl Key for &str {
+    fn key(&self) -> ReleaseKey {
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{self}\n-----END PRIVATE KEY-----\n");
+        ReleaseKey::parse(&pem).unwrap()
+    }
+}
+
+#[test]
+fn an_expired_seed_is_refused() {
+    let key = key();
+    let toy = Toy::seeded(&key);
+    toy.boot();
+    toy.write_seed(&key, Some("2026-11-24T07:00:00Z"));
+    check_refused(
+        &toy,
+        &expect![[r#"
+
+              duet-unseeded                                                     Needs help
+              without a good seed
+              ----------------------------------------------------------------------------
+              System     Duet of unknown version in slot A
+              Root       3f9a1c20b7e4d5f6, every block is checked
+              Network    no card
+              Clock      follows no time server yet
+              Storage     is 0 % full, 0 B free
+              Up         less than a minute
+
+              ! The seed expired at 2026-11-24T07:00:00Z, and it is 2026-11-24T08:00:00Z.
+                Cure: Write a new seed, or set the machine's clock if it is wrong. On the
+                      workstation build the image again from site.toml and copy both seed
+                      files to the ESP.
+
+              ----------------------------------------------------------------------------
+              This screen only shows. Log in with ssh as root, with a key of the seed.
+        "#]],
+    );
+}
+
+#[test]
+fn half_a_seed_is_refused() {
+    let toy = Toy::seeded(&key());
+    fs::remove_file(toy.root.path(SEED_SIGNATURE)).unwrap();
+    check_refused(
+        &toy,
+        &expect![[r#"
+
+              duet-unseeded                                                     Needs help
+              without a good seed
+              ----------------------------------------------------------------------------
+              System     Duet of unknown version in slot A
+              Root       3f9a1c20b7e4d5f6, every block is checked
+              Network    no card
+              Clock      follows no time server yet
+              Storage     is 0 % full, 0 B free
+              Up         less than a minute
+
+              ! This machine does not know who it is: there is no /efi/duet/seed.sig.
+                Cure: On the workstation build the image again from site.toml, and write
+                      it to this machine or copy both seed files to its EFI partition.
+
+              ----------------------------------------------------------------------------
+              This screen only shows. Log in with ssh as root, with a key of the seed.
+        "#]],
+    );
+}
+
+#[test]
+fn a_new_seed_takes_the_place_of_all_that_the_old_one_said() {
+    let key = key();
+    let toy = Toy::seeded(&key);
+    toy.boot();
+    toy.write("/run/systemd/network/50-other.network", "somebody else's");
+    toy.write(SEED, "");
+    // In the same boot, without an empty /run.
+    let node = apply(&toy.root, &toy);
+    assert_eq!(codes(&node), ["seed.signature"]);
+    assert!(!toy.exists(AUTHORIZED_KEYS));
+    let names: Vec<String> = toy.files(NETWORKD).into_iter().map(|(path, _)| path).collect();
+    assert_eq!(names, ["/run/systemd/network/50-other.network"]);
+}

@@ -1,0 +1,55 @@
+//! [`Root`]: where the node's files are. Every path that duetd reads or writes is named here once,
+//! and a test gives it a directory of its own to play the machine in.
+
+use std::path::PathBuf;
+
+/// The root of the machine's file system: `/`, except in tests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Root(PathBuf);
+
+impl Root {
+    /// The machine below `path`.
+    pub(crate) fn new(path: impl Into<PathBuf>) -> Root {
+        Root(path.into())
+    }
+
+    /// The place of an absolute path of the machine.
+    pub(crate) fn path(&self, absolute: &str) -> PathBuf {
+        debug_assert!(absolute.starts_with('/'), "{absolute} must be absolute");
+        self.0.join(absolute.trim_start_matches('/'))
+    }
+}
+
+/// The seed, and its detached signature, on the ESP.
+pub(crate) const SEED: &str = "/efi/duet/seed.toml";
+/// See [`SEED`].
+pub(crate) const SEED_SIGNATURE: &str = "/efi/duet/seed.sig";
+/// The boot loader's entries; their names count the tries.
+pub(crate) const ENTRIES: &str = "/efi/EFI/Linux";
+
+/// What outlives a restart and an upgrade.
+pub(crate) const STATE: &str = "/var/lib/duet";
+/// The public key of the site to which this machine belongs, since its first seed.
+pub(crate) const SITE_KEY: &str = "/var/lib/duet/site.pub";
+/// The machine's ssh host key, in a folder that appears at once or not at all.
+pub(crate) const HOST_KEY_FOLDER: &str = "/var/lib/duet/ssh";
+/// See [`HOST_KEY_FOLDER`].
+pub(crate) const HOST_KEY: &str = "/var/lib/duet/ssh/ssh_host_ed25519_key";
+
+/// Left by /init: how the machine started.
+pub(crate) const BOOT_RECORD: &str = "/run/duet/boot.json";
+/// Left by `duetd boot`: who this node is.
+pub(crate) const NODE: &str = "/run/duet/node.json";
+/// Left by `duetd health`: whether this boot is good.
+pub(crate) const VERDICT: &str = "/run/duet/health.json";
+/// Who may log in.
+pub(crate) const AUTHORIZED_KEYS: &str = "/run/duet/ssh/authorized_keys";
+/// systemd-networkd's settings of this boot.
+pub(crate) const NETWORKD: &str = "/run/systemd/network";
+/// chrony's time servers of this boot.
+pub(crate) const TIME_SOURCES: &str = "/run/chrony-duet/duet.sources";
+
+/// What systemd-boot booted, with the tries that are left, in a counted boot (Boot Loader
+/// Interface, `LoaderBootCountPath`).
+pub(crate) const BOOT_COUNT: &str =
+    "/sys/firmware/efi/efivars/LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
