@@ -48,7 +48,8 @@ pub(crate) fn ask(program: &str, args: &[&str], limit: Duration) -> Result<Strin
         Some((answer, _)) if status.success() => Ok(String::from_utf8_lossy(&answer).into_owned()),
         Some((_, complaint)) => {
             let said = String::from_utf8_lossy(&complaint);
-            let said = said.lines().next().unwrap_or_default().trim().trim_end_matches('.').to_owned();
+            let said =
+                said.lines().next().unwrap_or_default().trim().trim_end_matches('.').to_owned();
             Err(AskError::Failed { program: program.to_owned(), status, said })
         }
     }

@@ -13,9 +13,9 @@ use site::{Role, Room};
 
 use super::*;
 use crate::root::{HOST_KEY, HOST_KEY_FOLDER, SEED, SEED_SIGNATURE, SITE_KEY, STATE};
+use crate::screen::tests::framed;
 use crate::screen::{self, Page};
-use crate::status::Status;
-use crate::status::collect;
+use crate::status::{Release, Seen, Status, Storage, collect};
 
 const SITE: &str = "name = 'my-campus'\n\
     [room.a]\ntitle = 'Building 1'\n\
@@ -264,11 +264,15 @@ fn check_refused(toy: &Toy, expected: &Expect) {
     assert_eq!(toy.read(TIME_SOURCES), PUBLIC_TIME);
     toy.write(NODE, &serde_json::to_string(&node).unwrap());
     toy.write(crate::root::BOOT_RECORD, r#"{"root_hash":"3f9a1c20b7e4d5f6","slot":"a"}"#);
-    let mut seen = collect::files(&toy.root, &[]);
-    seen.verified = true;
-    seen.hostname = toy.hostname.borrow().clone();
-    expected
-        .assert_eq(&screen::render(&Status::of(&seen), Page { colour: false, ..Page::CONSOLE }));
+    let seen = Seen {
+        verified: true,
+        hostname: toy.hostname.borrow().clone(),
+        release: Release { version: Some("0.1.0".into()), image: None },
+        storage: Storage { path: "/var".into(), used_bytes: 1, free_bytes: 99_000_000_000 },
+        ..collect::files(&toy.root, &[])
+    };
+    let page = screen::render(&Status::of(&seen), Page { colour: false, ..Page::CONSOLE });
+    expected.assert_eq(&framed(&page));
 }
 
 #[test]
@@ -278,23 +282,23 @@ fn without_a_seed_nobody_is_let_in() {
     check_refused(
         &toy,
         &expect![[r#"
-
-              duet-unseeded                                                     Needs help
-              without a good seed
-              ----------------------------------------------------------------------------
-              System     Duet of unknown version in slot A
-              Root       3f9a1c20b7e4d5f6, every block is checked
-              Network    no card
-              Clock      follows no time server yet
-              Storage     is 0 % full, 0 B free
-              Up         less than a minute
-
-              ! This machine does not know who it is: there is no /efi/duet/seed.toml.
-                Cure: On the workstation build the image again from site.toml, and write
-                      it to this machine or copy both seed files to its EFI partition.
-
-              ----------------------------------------------------------------------------
-              This screen only shows. Log in with ssh as root, with a key of the seed.
+            |
+            |  duet-unseeded                                                     Needs help
+            |  without a good seed
+            |  ----------------------------------------------------------------------------
+            |  System     Duet 0.1.0 in slot A
+            |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Network    no card
+            |  Clock      follows no time server yet
+            |  Storage    /var is 1 % full, 99 GB free
+            |  Up         less than a minute
+            |
+            |  ! This machine does not know who it is: there is no /efi/duet/seed.toml.
+            |    Cure: On the workstation build the image again from site.toml, and write
+            |          it to this machine or copy both seed files to its EFI partition.
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
         "#]],
     );
 }
@@ -307,25 +311,25 @@ fn a_seed_that_was_changed_is_refused() {
     check_refused(
         &toy,
         &expect![[r#"
-
-              duet-unseeded                                                     Needs help
-              without a good seed
-              ----------------------------------------------------------------------------
-              System     Duet of unknown version in slot A
-              Root       3f9a1c20b7e4d5f6, every block is checked
-              Network    no card
-              Clock      follows no time server yet
-              Storage     is 0 % full, 0 B free
-              Up         less than a minute
-
-              ! The seed's signature does not match: the seed was changed after it was
-                signed.
-                Cure: seed.toml cannot be edited on the machine. Change site.toml instead.
-                      On the workstation build the image again from site.toml and copy
-                      both seed files to the ESP.
-
-              ----------------------------------------------------------------------------
-              This screen only shows. Log in with ssh as root, with a key of the seed.
+            |
+            |  duet-unseeded                                                     Needs help
+            |  without a good seed
+            |  ----------------------------------------------------------------------------
+            |  System     Duet 0.1.0 in slot A
+            |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Network    no card
+            |  Clock      follows no time server yet
+            |  Storage    /var is 1 % full, 99 GB free
+            |  Up         less than a minute
+            |
+            |  ! The seed's signature does not match: the seed was changed after it was
+            |    signed.
+            |    Cure: seed.toml cannot be edited on the machine. Change site.toml instead.
+            |          On the workstation build the image again from site.toml and copy
+            |          both seed files to the ESP.
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
         "#]],
     );
     assert!(!toy.exists(SITE_KEY), "a bad first seed pins nothing");
@@ -341,24 +345,24 @@ fn a_seed_of_another_site_is_refused() {
     check_refused(
         &toy,
         &expect![[r#"
-
-              duet-unseeded                                                     Needs help
-              without a good seed
-              ----------------------------------------------------------------------------
-              System     Duet of unknown version in slot A
-              Root       3f9a1c20b7e4d5f6, every block is checked
-              Network    no card
-              Clock      follows no time server yet
-              Storage     is 0 % full, 0 B free
-              Up         less than a minute
-
-              ! The seed was signed by another site's key 5c29b78f10a35a49; this machine
-                belongs to fe812c12f3ab4ce6.
-                Cure: Write a seed of this machine's own site, or erase its state
-                      partition to give it to another site.
-
-              ----------------------------------------------------------------------------
-              This screen only shows. Log in with ssh as root, with a key of the seed.
+            |
+            |  duet-unseeded                                                     Needs help
+            |  without a good seed
+            |  ----------------------------------------------------------------------------
+            |  System     Duet 0.1.0 in slot A
+            |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Network    no card
+            |  Clock      follows no time server yet
+            |  Storage    /var is 1 % full, 99 GB free
+            |  Up         less than a minute
+            |
+            |  ! The seed was signed by another site's key 5c29b78f10a35a49; this machine
+            |    belongs to fe812c12f3ab4ce6.
+            |    Cure: Write a seed of this machine's own site, or erase its state
+            |          partition to give it to another site.
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
         "#]],
     );
     assert_eq!(toy.read(SITE_KEY), pinned);
@@ -385,24 +389,24 @@ fn an_expired_seed_is_refused() {
     check_refused(
         &toy,
         &expect![[r#"
-
-              duet-unseeded                                                     Needs help
-              without a good seed
-              ----------------------------------------------------------------------------
-              System     Duet of unknown version in slot A
-              Root       3f9a1c20b7e4d5f6, every block is checked
-              Network    no card
-              Clock      follows no time server yet
-              Storage     is 0 % full, 0 B free
-              Up         less than a minute
-
-              ! The seed expired at 2026-11-24T07:00:00Z, and it is 2026-11-24T08:00:00Z.
-                Cure: Write a new seed, or set the machine's clock if it is wrong. On the
-                      workstation build the image again from site.toml and copy both seed
-                      files to the ESP.
-
-              ----------------------------------------------------------------------------
-              This screen only shows. Log in with ssh as root, with a key of the seed.
+            |
+            |  duet-unseeded                                                     Needs help
+            |  without a good seed
+            |  ----------------------------------------------------------------------------
+            |  System     Duet 0.1.0 in slot A
+            |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Network    no card
+            |  Clock      follows no time server yet
+            |  Storage    /var is 1 % full, 99 GB free
+            |  Up         less than a minute
+            |
+            |  ! The seed expired at 2026-11-24T07:00:00Z, and it is 2026-11-24T08:00:00Z.
+            |    Cure: Write a new seed, or set the machine's clock if it is wrong. On the
+            |          workstation build the image again from site.toml and copy both seed
+            |          files to the ESP.
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
         "#]],
     );
 }
@@ -414,23 +418,23 @@ fn half_a_seed_is_refused() {
     check_refused(
         &toy,
         &expect![[r#"
-
-              duet-unseeded                                                     Needs help
-              without a good seed
-              ----------------------------------------------------------------------------
-              System     Duet of unknown version in slot A
-              Root       3f9a1c20b7e4d5f6, every block is checked
-              Network    no card
-              Clock      follows no time server yet
-              Storage     is 0 % full, 0 B free
-              Up         less than a minute
-
-              ! This machine does not know who it is: there is no /efi/duet/seed.sig.
-                Cure: On the workstation build the image again from site.toml, and write
-                      it to this machine or copy both seed files to its EFI partition.
-
-              ----------------------------------------------------------------------------
-              This screen only shows. Log in with ssh as root, with a key of the seed.
+            |
+            |  duet-unseeded                                                     Needs help
+            |  without a good seed
+            |  ----------------------------------------------------------------------------
+            |  System     Duet 0.1.0 in slot A
+            |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Network    no card
+            |  Clock      follows no time server yet
+            |  Storage    /var is 1 % full, 99 GB free
+            |  Up         less than a minute
+            |
+            |  ! This machine does not know who it is: there is no /efi/duet/seed.sig.
+            |    Cure: On the workstation build the image again from site.toml, and write
+            |          it to this machine or copy both seed files to its EFI partition.
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
         "#]],
     );
 }

@@ -88,13 +88,18 @@ fn unseeded(code: &str, what: &str, cure: &str) -> Seen {
     Seen { node: Ok(node), hostname: UNSEEDED.into(), uptime_s: 90, ..healthy() }
 }
 
+/// The left edge made visible, so that a golden page keeps its margin.
+pub(crate) fn framed(page: &str) -> String {
+    page.lines().map(|line| format!("|{line}\n")).collect()
+}
+
 fn check(seen: &Seen, expected: &Expect) {
     let text = render(&Status::of(seen), PAPER);
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.len() < PAPER.height.unwrap(), "{} lines scroll", lines.len());
     assert!(lines.iter().all(|line| line.chars().count() <= PAPER.width), "a line is too long");
     assert_eq!(lines.last().map(|line| line.trim()), Some(LAST_LINE));
-    expected.assert_eq(&text);
+    expected.assert_eq(&framed(&text));
 }
 
 #[test]
@@ -102,23 +107,23 @@ fn a_node_at_its_work() {
     check(
         &healthy(),
         &expect![[r#"
-
-              duet-a1                                                          All is well
-              my-campus, room A (Maschinenhalle Süd), control
-              ----------------------------------------------------------------------------
-              System     Duet 0.1.0 in slot A
-              Root       3f9a1c20b7e4d5f6, every block is checked
-              Network    enp1s0  192.0.2.10/24
-                                 2001:db8::10/64
-                         enp2s0  no cable
-              Clock      follows ntp1.example.org
-              Storage    /var is 4 % full, 220 GB free
-              Watchdog   iTCO_wdt, acts after 30 s
-              Host key   SHA256:HjqhhQ7O3Ppg6ucQ+aCZOJPVz37DZuRUTicbMyZwRaM
-              Up         3 days
-
-              ----------------------------------------------------------------------------
-              This screen only shows. Log in with ssh as root, with a key of the seed.
+            |
+            |  duet-a1                                                          All is well
+            |  my-campus, room A (Maschinenhalle Süd), control
+            |  ----------------------------------------------------------------------------
+            |  System     Duet 0.1.0 in slot A
+            |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Network    enp1s0  192.0.2.10/24
+            |                     2001:db8::10/64
+            |             enp2s0  no cable
+            |  Clock      follows ntp1.example.org
+            |  Storage    /var is 4 % full, 220 GB free
+            |  Watchdog   iTCO_wdt, acts after 30 s
+            |  Host key   SHA256:HjqhhQ7O3Ppg6ucQ+aCZOJPVz37DZuRUTicbMyZwRaM
+            |  Up         3 days
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
         "#]],
     );
 }
@@ -138,21 +143,21 @@ fn a_fresh_boot_while_services_start() {
             ..healthy()
         },
         &expect![[r#"
-
-              duet-a1                                                             Starting
-              my-campus, room A (Maschinenhalle Süd), control
-              ----------------------------------------------------------------------------
-              System     Duet 0.1.0 in slot A, on trial: 2 more tries
-              Root       3f9a1c20b7e4d5f6, every block is checked
-              Network    enp1s0  no address yet
-              Clock      follows no time server yet
-              Storage    /var is 4 % full, 220 GB free
-              Watchdog   iTCO_wdt, acts after 30 s
-              Host key   SHA256:HjqhhQ7O3Ppg6ucQ+aCZOJPVz37DZuRUTicbMyZwRaM
-              Up         less than a minute
-
-              ----------------------------------------------------------------------------
-              This screen only shows. Log in with ssh as root, with a key of the seed.
+            |
+            |  duet-a1                                                             Starting
+            |  my-campus, room A (Maschinenhalle Süd), control
+            |  ----------------------------------------------------------------------------
+            |  System     Duet 0.1.0 in slot A, on trial: 2 more tries
+            |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Network    enp1s0  no address yet
+            |  Clock      follows no time server yet
+            |  Storage    /var is 4 % full, 220 GB free
+            |  Watchdog   iTCO_wdt, acts after 30 s
+            |  Host key   SHA256:HjqhhQ7O3Ppg6ucQ+aCZOJPVz37DZuRUTicbMyZwRaM
+            |  Up         less than a minute
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
         "#]],
     );
 }
@@ -175,28 +180,28 @@ fn a_trial_boot_that_turned_out_bad() {
             ..healthy()
         },
         &expect![[r#"
-
-              duet-a1                                                           Needs help
-              my-campus, room A (Maschinenhalle Süd), control
-              ----------------------------------------------------------------------------
-              System     Duet 0.1.0 in slot A, on trial: this is the last try
-              Root       3f9a1c20b7e4d5f6, every block is checked
-              Network    enp1s0  192.0.2.10/24
-                                 2001:db8::10/64
-                         enp2s0  no cable
-              Clock      follows ntp1.example.org
-              Storage    /var is 4 % full, 220 GB free
-              Up         3 days
-
-              ! This boot is bad: chrony.service is failed (failed).
-                Cure: There is no better slot to go back to: repair it, then restart it.
-              ! chrony.service has failed.
-                Cure: `journalctl -b -u chrony.service` tells why.
-              - fstrim.service has failed.
-                Cure: `journalctl -b -u fstrim.service` tells why.
-
-              ----------------------------------------------------------------------------
-              This screen only shows. Log in with ssh as root, with a key of the seed.
+            |
+            |  duet-a1                                                           Needs help
+            |  my-campus, room A (Maschinenhalle Süd), control
+            |  ----------------------------------------------------------------------------
+            |  System     Duet 0.1.0 in slot A, on trial: this is the last try
+            |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Network    enp1s0  192.0.2.10/24
+            |                     2001:db8::10/64
+            |             enp2s0  no cable
+            |  Clock      follows ntp1.example.org
+            |  Storage    /var is 4 % full, 220 GB free
+            |  Up         3 days
+            |
+            |  ! This boot is bad: chrony.service is failed (failed).
+            |    Cure: There is no better slot to go back to: repair it, then restart it.
+            |  ! chrony.service has failed.
+            |    Cure: `journalctl -b -u chrony.service` tells why.
+            |  - fstrim.service has failed.
+            |    Cure: `journalctl -b -u fstrim.service` tells why.
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
         "#]],
     );
 }
@@ -229,27 +234,27 @@ fn nothing_is_known_yet() {
             ..healthy()
         },
         &expect![[r#"
-
-              localhost                                                         Needs help
-              without a good seed
-              ----------------------------------------------------------------------------
-              System     Duet of unknown version
-              Root       no root hash, not checked
-              Network    no card
-              Clock      follows no time server yet
-              Storage    /var is 4 % full, 220 GB free
-              Up         less than a minute
-
-              ! This node does not know who it is: there is no /run/duet/node.json.
-                Cure: `journalctl -u duet-boot` tells why.
-              ! The root file system is not checked by dm-verity: anybody may have changed
-                it.
-                Cure: Write a fresh image to this machine.
-              - It is not known how this node started: there is no /run/duet/boot.json.
-                Cure: Restart it; if this stays, write a fresh image.
-
-              ----------------------------------------------------------------------------
-              This screen only shows. Log in with ssh as root, with a key of the seed.
+            |
+            |  localhost                                                         Needs help
+            |  without a good seed
+            |  ----------------------------------------------------------------------------
+            |  System     Duet of unknown version
+            |  Root       no root hash, not checked
+            |  Network    no card
+            |  Clock      follows no time server yet
+            |  Storage    /var is 4 % full, 220 GB free
+            |  Up         less than a minute
+            |
+            |  ! This node does not know who it is: there is no /run/duet/node.json.
+            |    Cure: `journalctl -u duet-boot` tells why.
+            |  ! The root file system is not checked by dm-verity: anybody may have changed
+            |    it.
+            |    Cure: Write a fresh image to this machine.
+            |  - It is not known how this node started: there is no /run/duet/boot.json.
+            |    Cure: Restart it; if this stays, write a fresh image.
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
         "#]],
     );
 }
@@ -260,49 +265,49 @@ fn no_network() {
     check(
         &Seen { network: unplugged, clock: Ok(Clock::default()), uptime_s: 700, ..healthy() },
         &expect![[r#"
-
-              duet-a1                                                           Needs help
-              my-campus, room A (Maschinenhalle Süd), control
-              ----------------------------------------------------------------------------
-              System     Duet 0.1.0 in slot A
-              Root       3f9a1c20b7e4d5f6, every block is checked
-              Network    enp1s0  no cable
-                         enp2s0  no cable
-              Clock      follows no time server yet
-              Storage    /var is 4 % full, 220 GB free
-              Up         11 minutes
-
-              ! This node has no address and cannot be reached. No cable is connected.
-                Cure: Connect one.
-              - The clock follows no time server.
-                Cure: `chronyc -n sources` shows which servers were asked; the site file
-                      names them.
-
-              ----------------------------------------------------------------------------
-              This screen only shows. Log in with ssh as root, with a key of the seed.
+            |
+            |  duet-a1                                                           Needs help
+            |  my-campus, room A (Maschinenhalle Süd), control
+            |  ----------------------------------------------------------------------------
+            |  System     Duet 0.1.0 in slot A
+            |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Network    enp1s0  no cable
+            |             enp2s0  no cable
+            |  Clock      follows no time server yet
+            |  Storage    /var is 4 % full, 220 GB free
+            |  Up         11 minutes
+            |
+            |  ! This node has no address and cannot be reached. No cable is connected.
+            |    Cure: Connect one.
+            |  - The clock follows no time server.
+            |    Cure: `chronyc -n sources` shows which servers were asked; the site file
+            |          names them.
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
         "#]],
     );
     let no_lease = vec![card("enp1s0", true, &[("169.254.7.7", 16), ("fe80::1", 64)])];
     check(
         &Seen { network: no_lease, ..healthy() },
         &expect![[r#"
-
-              duet-a1                                                           Needs help
-              my-campus, room A (Maschinenhalle Süd), control
-              ----------------------------------------------------------------------------
-              System     Duet 0.1.0 in slot A
-              Root       3f9a1c20b7e4d5f6, every block is checked
-              Network    enp1s0  no address yet
-              Clock      follows ntp1.example.org
-              Storage    /var is 4 % full, 220 GB free
-              Up         3 days
-
-              ! This node has no address and cannot be reached.
-                Cure: Is there a DHCP server on this network? Otherwise give this node a
-                      static address in the site file, and write its seed again.
-
-              ----------------------------------------------------------------------------
-              This screen only shows. Log in with ssh as root, with a key of the seed.
+            |
+            |  duet-a1                                                           Needs help
+            |  my-campus, room A (Maschinenhalle Süd), control
+            |  ----------------------------------------------------------------------------
+            |  System     Duet 0.1.0 in slot A
+            |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Network    enp1s0  no address yet
+            |  Clock      follows ntp1.example.org
+            |  Storage    /var is 4 % full, 220 GB free
+            |  Up         3 days
+            |
+            |  ! This node has no address and cannot be reached.
+            |    Cure: Is there a DHCP server on this network? Otherwise give this node a
+            |          static address in the site file, and write its seed again.
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
         "#]],
     );
 }
@@ -314,24 +319,24 @@ fn a_nearly_full_var() {
     check(
         &Seen { storage, ..healthy() },
         &expect![[r#"
-
-              duet-a1                                                          Have a look
-              my-campus, room A (Maschinenhalle Süd), control
-              ----------------------------------------------------------------------------
-              System     Duet 0.1.0 in slot A
-              Root       3f9a1c20b7e4d5f6, every block is checked
-              Network    enp1s0  192.0.2.10/24
-                                 2001:db8::10/64
-                         enp2s0  no cable
-              Clock      follows ntp1.example.org
-              Storage    /var is 88 % full, 29 GB free
-              Up         3 days
-
-              - /var is 88 % full.
-                Cure: `du -xh /var | sort -h | tail` shows what fills it.
-
-              ----------------------------------------------------------------------------
-              This screen only shows. Log in with ssh as root, with a key of the seed.
+            |
+            |  duet-a1                                                          Have a look
+            |  my-campus, room A (Maschinenhalle Süd), control
+            |  ----------------------------------------------------------------------------
+            |  System     Duet 0.1.0 in slot A
+            |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Network    enp1s0  192.0.2.10/24
+            |                     2001:db8::10/64
+            |             enp2s0  no cable
+            |  Clock      follows ntp1.example.org
+            |  Storage    /var is 88 % full, 29 GB free
+            |  Up         3 days
+            |
+            |  - /var is 88 % full.
+            |    Cure: `du -xh /var | sort -h | tail` shows what fills it.
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
         "#]],
     );
 }
@@ -351,29 +356,29 @@ fn more_than_fits() {
     check(
         &seen,
         &expect![[r#"
-
-              duet-unseeded                                                     Needs help
-              without a good seed
-              ----------------------------------------------------------------------------
-              System     Duet 0.1.0 in slot A
-              Root       3f9a1c20b7e4d5f6, every block is checked
-              Network    enp0s0  no address yet
-                         enp1s0  no cable
-                         and 7 more
-              Clock      follows ntp1.example.org
-              Storage    /var is 4 % full, 220 GB free
-              Up         1 minute
-
-              ! This text is long enough that it has to be broken into several lines on
-                the screen, and then it goes on for a while, since nobody stopped it;
-                until it ends. This text is long enough that it has to be broken into
-                several lines on the screen, and then it goes on for a while, since nobody
-                stopped it; until it ends.
-                Cure: This text is long enough that it has to be broken into several lines
-                and 6 more: `duetd status` tells all
-
-              ----------------------------------------------------------------------------
-              This screen only shows. Log in with ssh as root, with a key of the seed.
+            |
+            |  duet-unseeded                                                     Needs help
+            |  without a good seed
+            |  ----------------------------------------------------------------------------
+            |  System     Duet 0.1.0 in slot A
+            |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Network    enp0s0  no address yet
+            |             enp1s0  no cable
+            |             and 7 more
+            |  Clock      follows ntp1.example.org
+            |  Storage    /var is 4 % full, 220 GB free
+            |  Up         1 minute
+            |
+            |  ! This text is long enough that it has to be broken into several lines on
+            |    the screen, and then it goes on for a while, since nobody stopped it;
+            |    until it ends. This text is long enough that it has to be broken into
+            |    several lines on the screen, and then it goes on for a while, since nobody
+            |    stopped it; until it ends.
+            |    Cure: This text is long enough that it has to be broken into several lines
+            |    and 6 more: `duetd status` tells all
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
         "#]],
     );
     // `duetd status` leaves nothing out.
