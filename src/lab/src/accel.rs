@@ -67,7 +67,8 @@ impl Accelerator {
     pub(crate) fn cpu(self) -> &'static str {
         match self {
             Accelerator::Kvm => "host",
-            Accelerator::Tcg => "max",
+            // A fifth level of page tables would be walked in software too.
+            Accelerator::Tcg => "max,la57=off",
         }
     }
 }

@@ -13,6 +13,10 @@ use crate::{Accelerator, LabError};
 pub(crate) const ADMIN: &str = "admin";
 /// The first PCI slot for wires; those before it are given out below.
 const FIRST_WIRE_SLOT: usize = 0x10;
+/// What is added to the kernel's command line: the kernel's, /init's and systemd's messages on the
+/// serial line, by which [`crate::Stage`] is told. Costs one second of emulation. systemd-stub(7)
+/// takes it from the machine; the image stays as it is.
+const KERNEL_ARGUMENTS: &str = "loglevel=7";
 /// How often a wire's other end is looked for while that machine is off.
 const RECONNECT_MS: u32 = 500;
 
@@ -65,6 +69,8 @@ impl Argv {
         self.option("-smp", machine.cpus.to_string());
         self.option("-m", format!("{}M", machine.memory_mib));
         self.option("-rtc", "base=utc");
+        let extra = format!("io.systemd.stub.kernel-cmdline-extra={KERNEL_ARGUMENTS}");
+        self.option("-smbios", format!("type=11,value={extra}"));
     }
 
     /// Detached from the terminal, found again by its sockets. The machine waits for `cont`, so
@@ -232,40 +238,41 @@ mod tests {
         check(
             &composed(&two_rooms(), "a1", Accelerator::Tcg),
             expect![[r#"
-            -nodefaults
-            -no-user-config
-            -name guest=a1,process=duet-a1,debug-threads=on
-            -uuid 0161cd9a-38c4-8579-8a32-9533d41d20bb
-            -machine q35,vmport=off
-            -accel tcg,thread=multi
-            -cpu max
-            -smp 1
-            -m 512M
-            -rtc base=utc
-            -S
-            -daemonize
-            -pidfile /lab/lab.run/a1.pid
-            -d unimp
-            -D /lab/a1/qemu.log
-            -chardev socket,id=qmp,path=/lab/lab.run/a1.qmp,server=on,wait=off
-            -mon chardev=qmp,mode=control
-            -chardev socket,id=serial,path=/lab/lab.run/a1.serial,server=on,wait=off,logfile=/lab/a1/serial.log
-            -serial chardev:serial
-            -display none
-            -drive if=pflash,format=raw,unit=0,readonly=on,file=/tools/code.fd
-            -drive if=pflash,format=raw,unit=1,file=/lab/a1/variables.fd
-            -fw_cfg name=opt/org.tianocore/IPv4PXESupport,string=n
-            -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n
-            -blockdev driver=raw,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=/lab/a1/disk.img
-            -device nvme,serial=duet-a1,drive=disk,addr=0x3,bootindex=1
-            -device VGA,addr=0x1
-            -device virtio-rng-pci,addr=0x4
-            -device i6300esb,addr=0x5
-            -action watchdog=reset
-            -netdev user,id=net-admin,restrict=on,hostfwd=tcp:127.0.0.1:2201-:22
-            -device virtio-net-pci,id=nic-admin,netdev=net-admin,mac=52:54:00:aa:4f:5f,romfile=,addr=0x2
-            -netdev stream,id=net-rooms,server=on,addr.type=unix,addr.path=/lab/lab.run/rooms.wire
-            -device virtio-net-pci,id=nic-rooms,netdev=net-rooms,mac=52:54:00:7f:4b:c8,romfile=,addr=0x10"#]],
+                -nodefaults
+                -no-user-config
+                -name guest=a1,process=duet-a1,debug-threads=on
+                -uuid 0161cd9a-38c4-8579-8a32-9533d41d20bb
+                -machine q35,vmport=off
+                -accel tcg,thread=multi
+                -cpu max,la57=off
+                -smp 1
+                -m 512M
+                -rtc base=utc
+                -smbios type=11,value=io.systemd.stub.kernel-cmdline-extra=loglevel=7
+                -S
+                -daemonize
+                -pidfile /lab/lab.run/a1.pid
+                -d unimp
+                -D /lab/a1/qemu.log
+                -chardev socket,id=qmp,path=/lab/lab.run/a1.qmp,server=on,wait=off
+                -mon chardev=qmp,mode=control
+                -chardev socket,id=serial,path=/lab/lab.run/a1.serial,server=on,wait=off,logfile=/lab/a1/serial.log
+                -serial chardev:serial
+                -display none
+                -drive if=pflash,format=raw,unit=0,readonly=on,file=/tools/code.fd
+                -drive if=pflash,format=raw,unit=1,file=/lab/a1/variables.fd
+                -fw_cfg name=opt/org.tianocore/IPv4PXESupport,string=n
+                -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n
+                -blockdev driver=raw,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=/lab/a1/disk.img
+                -device nvme,serial=duet-a1,drive=disk,addr=0x3,bootindex=1
+                -device VGA,addr=0x1
+                -device virtio-rng-pci,addr=0x4
+                -device i6300esb,addr=0x5
+                -action watchdog=reset
+                -netdev user,id=net-admin,restrict=on,hostfwd=tcp:127.0.0.1:2201-:22
+                -device virtio-net-pci,id=nic-admin,netdev=net-admin,mac=52:54:00:aa:4f:5f,romfile=,addr=0x2
+                -netdev stream,id=net-rooms,server=on,addr.type=unix,addr.path=/lab/lab.run/rooms.wire
+                -device virtio-net-pci,id=nic-rooms,netdev=net-rooms,mac=52:54:00:7f:4b:c8,romfile=,addr=0x10"#]],
         );
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::{SeekFrom, copy_file_range, ioctl_ficlone, seek};
@@ -35,6 +36,8 @@ pub(crate) fn copy(
         .write(true)
         .create(true)
         .truncate(true)
+        // What is on it is the site's own affair.
+        .mode(0o600)
         .open(disk)
         .map_err(LabError::system("make the disk", disk))?;
     let copied = match ioctl_ficlone(&to, &from) {

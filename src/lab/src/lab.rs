@@ -93,25 +93,34 @@ impl Lab {
             }
         };
         progress(Step::Probed(&probe));
-        for machine in &plan.machines {
-            let name = machine.name.as_str();
-            Machine::new(machine, &places).prepare(tools, &mut |done, total| {
+        notes::remove(&places.known_hosts())?;
+        let notes = Notes { plan, tools: tools.root().into(), probe, cut: Vec::new() };
+        // First the notes: `down` then cleans up after an `up` that was interrupted.
+        notes::write(&places.notes(), &notes)?;
+        let lab = Lab { places, notes };
+        match lab.come_up(tools, progress) {
+            Ok(()) => Ok(lab),
+            Err(error) => {
+                // The first error is the one to tell.
+                let _ = lab.end(Leave::Logs);
+                Err(error)
+            }
+        }
+    }
+
+    fn come_up(&self, tools: &Tools, progress: &mut dyn FnMut(Step<'_>)) -> Result<(), LabError> {
+        let machines = &self.notes.plan.machines;
+        for plan in machines {
+            let name = plan.name.as_str();
+            Machine::new(plan, &self.places).prepare(tools, &mut |done, total| {
                 progress(Step::Disk { machine: name, done, total });
             })?;
         }
-        notes::remove(&places.known_hosts())?;
-        let notes = Notes { plan, tools: tools.root().into(), probe, cut: Vec::new() };
-        notes::write(&places.notes(), &notes)?;
-        let lab = Lab { places, notes };
-        for machine in &lab.notes.plan.machines {
-            if let Err(error) = lab.start(tools, machine) {
-                // The first error is the one to tell.
-                let _ = lab.end(Leave::Logs);
-                return Err(error);
-            }
-            progress(Step::On(machine.name.as_str()));
+        for plan in machines {
+            self.start(tools, plan)?;
+            progress(Step::On(plan.name.as_str()));
         }
-        Ok(lab)
+        Ok(())
     }
 
     /// The lab in `dir`, as an earlier command left it. `short` must be what [`Lab::up`] was given.

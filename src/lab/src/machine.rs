@@ -127,8 +127,16 @@ impl<'a> Machine<'a> {
         self.launch(tools, &argv)?;
         let process = self.written_pid().and_then(|pid| ProcessId::of(pid).ok().flatten());
         let Some(process) = process else { return Err(self.complaint(&self.said_later())) };
-        let mut run = Run { process, powered_on_ms: millis(notes::now()) };
+        let run = Run { process, powered_on_ms: millis(notes::now()) };
         notes::write(&self.places.run, &run)?;
+        self.release(run, cut).inspect_err(|_| {
+            // It would wait for its first instruction for ever. The first error is the one to tell.
+            let _ = self.kill();
+        })
+    }
+
+    /// Lets the machine, which QEMU holds at its first instruction, go.
+    fn release(&self, mut run: Run, cut: &[&str]) -> Result<(), LabError> {
         let mut qmp = self.qmp(qmp::PATIENCE)?;
         for network in cut {
             self.set_link_by(&mut qmp, network, false)?;

@@ -1,8 +1,9 @@
 //! What the lab remembers between two commands. Start at [`Notes`] and [`Run`]. Every file is
 //! replaced as a whole, so that an interrupted command leaves the one before.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,19 +54,22 @@ impl Run {
 /// Held while a command changes the lab.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is held, not read"))]
+    file: File,
 }
 
 impl Lock {
     pub(crate) fn take(places: &Places) -> Result<Lock, LabError> {
         let path = places.lock();
-        let mut open = OpenOptions::new();
-        let file = open.write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(LabError::system("open", &path))?;
         let deadline = Instant::now() + PATIENCE;
         loop {
+            let mut open = OpenOptions::new();
+            let file = open.write(true).create(true).truncate(false).open(&path);
+            let file = file.map_err(LabError::system("open", &path))?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Lock { _file: file }),
+                // Whoever held it may have removed the file with the lab: then another one counts.
+                Ok(()) if !is_at(&file, &path) => {}
+                Ok(()) => return Ok(Lock { file }),
                 Err(Errno::WOULDBLOCK | Errno::INTR) if Instant::now() < deadline => {
                     thread::sleep(Duration::from_millis(50));
                 }
@@ -75,6 +79,14 @@ impl Lock {
                 Err(error) => return Err(LabError::system("lock", &path)(error)),
             }
         }
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let place = |meta: Metadata| (meta.dev(), meta.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(there)) => place(held) == place(there),
+        _ => false,
     }
 }
 
@@ -159,5 +171,19 @@ mod tests {
         drop(first);
         second.join().unwrap();
         assert!(start.elapsed() >= Duration::from_millis(200));
+    }
+
+    #[test]
+    fn a_lock_that_went_with_its_lab_does_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::new(dir.path(), Path::new("/tmp"));
+        let first = Lock::take(&places).unwrap();
+        let again = places.clone();
+        let waiting = thread::spawn(move || Lock::take(&again).unwrap());
+        thread::sleep(Duration::from_millis(100));
+        remove(&places.lock()).unwrap();
+        drop(first);
+        let lock = waiting.join().unwrap();
+        assert!(is_at(&lock.file, &places.lock()));
     }
 }

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::machine::{Found, Machine};
-use crate::notes;
+use crate::notes::Run;
 use crate::screen::tail;
 use crate::watch::{Stages, Watcher};
 use crate::{Lab, LabError};
@@ -55,7 +55,7 @@ impl Lab {
         for name in machines {
             let machine = self.machine(name)?;
             let watcher = Watcher::new(&machine.places.serial_log);
-            watched.push(Watched { name, machine, watcher, switched_on: None, reached: None });
+            watched.push(Watched { name, machine, watcher, run: None, reached: None });
         }
         loop {
             // The time is taken first, so that the last look is after the deadline.
@@ -83,7 +83,8 @@ struct Watched<'l, 'a> {
     name: &'a str,
     machine: Machine<'l>,
     watcher: Watcher,
-    switched_on: Option<Duration>,
+    /// Its QEMU when it was seen last: another one has a log of its own.
+    run: Option<Run>,
     reached: Option<Sight<'a>>,
 }
 
@@ -92,13 +93,15 @@ impl<'a> Watched<'_, 'a> {
         // Power first: what is said before the end is then seen in the same look.
         let on = match self.machine.find()? {
             Found::On(run, _) => {
-                self.switched_on = Some(Duration::from_millis(run.powered_on_ms));
+                let before = self.run.replace(run.clone());
+                if before.is_some_and(|before| before.process != run.process) {
+                    self.watcher = Watcher::new(&self.machine.places.serial_log);
+                }
                 true
             }
             Found::Off | Found::Ended { .. } => false,
         };
-        let now = notes::now();
-        let since = now.saturating_sub(self.switched_on.unwrap_or(now));
+        let since = self.run.as_ref().map(Run::since).unwrap_or_default();
         let log = &self.machine.places.serial_log;
         self.watcher.look(since).map_err(LabError::system("read", log))?;
         Ok(Sight {

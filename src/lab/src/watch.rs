@@ -13,8 +13,8 @@ use crate::screen;
 
 /// How much of the log's end is kept for the screen.
 const KEPT: usize = 128 << 10;
-/// How much is read in one look: a serial line is far slower.
-const MOST_PER_LOOK: usize = 4 << 20;
+/// How much is read at once.
+const CHUNK: usize = 64 << 10;
 
 /// A boot's milestones, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -60,19 +60,19 @@ impl fmt::Display for Stage {
 }
 
 /// What in the log begins a stage. The first byte of all begins the firmware.
-const MARKS: [(&[u8], Stage); 8] = [
+const MARKS: [(&[u8], Stage); 7] = [
     // MdeModulePkg's boot device selection.
     (b"BdsDxe: loading Boot", Stage::Firmware),
     (b"BdsDxe: starting Boot", Stage::BootLoader),
     // The kernel's EFI stub, and the first line of the kernel's log.
     (b"EFI stub: ", Stage::Kernel),
     (b"Linux version ", Stage::Kernel),
-    (b"duet: switch root", Stage::SwitchRoot),
+    // The last line of /init (crate initrd).
+    (b"duet: switch", Stage::SwitchRoot),
     (b"systemd[1]: ", Stage::Systemd),
-    // The two orders in which a screen is erased. Firmware does it too, so it counts only after
-    // the root was switched.
-    (b"\x1b[H\x1b[2J", Stage::StatusScreen),
-    (b"\x1b[2J\x1b[H", Stage::StatusScreen),
+    // What duetd begins a screen with: cursor off, home, erase. Firmware and boot loaders erase
+    // the screen too, but not so.
+    (b"\x1b[?25l\x1b[H\x1b[2J", Stage::StatusScreen),
 ];
 /// The longest of [`MARKS`], less one: what must be kept for a mark that comes in two parts.
 const OVERLAP: usize = 20;
@@ -121,13 +121,9 @@ impl Stages {
 
     fn pass(&mut self, stage: Stage, at: Duration) {
         let came_to = self.last();
-        match stage {
-            Stage::Firmware if came_to > Some(Stage::BootLoader) => {
-                let restarts = self.restarts.saturating_add(1);
-                *self = Stages { restarts, ..Stages::default() };
-            }
-            Stage::StatusScreen if came_to < Some(Stage::SwitchRoot) => return,
-            _ => {}
+        if stage == Stage::Firmware && came_to > Some(Stage::BootLoader) {
+            let restarts = self.restarts.saturating_add(1);
+            *self = Stages { restarts, ..Stages::default() };
         }
         self.reached[stage as usize].get_or_insert(at);
     }
@@ -173,13 +169,20 @@ impl Watcher {
                 Err(error) => return Err(error),
             }
         }
-        let Some(file) = &self.file else { return Ok(()) };
-        let mut new = Vec::new();
-        file.take(MOST_PER_LOOK as u64).read_to_end(&mut new)?;
-        if !new.is_empty() {
-            self.stages.feed(&new, at);
-            self.kept.extend(new);
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let mut chunk = vec![0; CHUNK];
+        let mut grew = false;
+        loop {
+            let length = file.read(&mut chunk)?;
+            if length == 0 {
+                break;
+            }
+            grew = true;
+            self.stages.feed(&chunk[..length], at);
+            self.kept.extend_from_slice(&chunk[..length]);
             self.kept.drain(..self.kept.len().saturating_sub(KEPT));
+        }
+        if grew {
             self.screen = screen::last(&self.kept);
         }
         Ok(())
@@ -207,9 +210,9 @@ mod tests {
         b"\x1b[2J\x1b[01;01H\x1b[=3h",
         b"BdsDxe: loading Boot0001 \"UEFI disk\"\r\nBdsDxe: starting Boot0001\r\n\x1b[H\x1b[2J",
         b"EFI stub: Loaded initrd\r\n[    0.000000] Linux version 6.12.94\r\n",
-        b"duet: switch root\r\n",
+        b"[    8.2] duet: switch: systemd takes over (8.20 s)\r\n",
         b"[    9.1] systemd[1]: Detected architecture x86-64.\r\n",
-        b"\x1b[H\x1b[2Jroom a, node a1\r\n",
+        b"\x1b[?25l\x1b[H\x1b[2Jroom a, node a1\r\n",
     ];
 
     fn seconds(seconds: u64) -> Duration {
@@ -229,7 +232,7 @@ mod tests {
         boot(&mut stages, 1);
         let dates: Vec<_> = Stage::ALL.map(|stage| stages.reached(stage).unwrap().as_secs()).into();
         assert_eq!(dates, [1, 2, 3, 4, 5, 6]);
-        stages.feed(b"EFI stub: EFI stub: \x1b[H\x1b[2J", seconds(60));
+        stages.feed(b"EFI stub: EFI stub: \x1b[?25l\x1b[H\x1b[2J", seconds(60));
         assert_eq!(stages.reached(Stage::StatusScreen), Some(seconds(6)));
         assert_eq!(stages.restarts(), 0);
     }

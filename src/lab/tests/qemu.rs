@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,9 +22,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 
 fn tools() -> Option<Tools> {
     // The variable is read here and not in the library, where it would be a hidden setting.
-    let Some(root) = std::env::var_os("DUET_LAB_TOOLS") else {
-        return None;
-    };
+    let root = std::env::var_os("DUET_LAB_TOOLS")?;
     Some(Tools::open(Path::new(&root)).unwrap())
 }
 
@@ -163,10 +163,7 @@ fn a_lab_comes_up_is_found_again_and_leaves_nothing_behind() {
     let mut left = Vec::new();
     list(&scratch.place("lab"), &mut left);
     left.sort();
-    assert_eq!(
-        left,
-        ["a1/qemu.log", "a1/serial.log", "b1/qemu.log", "b1/serial.log", "lab.lock"]
-    );
+    assert_eq!(left, ["a1/qemu.log", "a1/serial.log", "b1/qemu.log", "b1/serial.log", "lab.lock"]);
 }
 
 fn list(dir: &Path, found: &mut Vec<String>) {
@@ -193,7 +190,7 @@ fn a_plug_is_pulled_and_the_machine_comes_back_with_its_disk() {
     let old = pid(&lab, "a1");
     lab.power_off("a1", Switch::Plug).unwrap();
     assert_eq!(power(&lab, "a1"), Power::Off);
-    assert!(!Path::new(&format!("/proc/{old}")).exists());
+    assert!(ProcessId::of(old).unwrap().is_none());
     assert!(matches!(lab.power_off("a1", Switch::Plug), Err(LabError::Off { .. })));
     assert!(matches!(lab.ssh("a1", &[]), Err(LabError::Off { .. })));
     fs::write(scratch.place("lab/a1/serial.log"), "said before").unwrap();
@@ -231,21 +228,35 @@ fn an_interrupted_start_is_found_again_and_ended() {
 }
 
 #[test]
-fn a_cut_wire_is_down_at_both_ends_and_stays_so_over_a_power_off() {
+fn a_cut_wire_carries_nothing_and_stays_cut_over_a_power_off() {
     let Some(tools) = tools() else { return };
     let scratch = Scratch::new();
     let mut lab = scratch.up(&tools, scratch.plan()).unwrap();
-    let cut = |lab: &Lab| lab.status().unwrap().wires[0].cut;
-    assert!(carries(&lab, "a1") && carries(&lab, "b1") && !cut(&lab));
+    wait(&lab, &["a1", "b1"], shell);
+    let mut a1 = Shell::open(&lab, "a1");
+    let mut b1 = Shell::open(&lab, "b1");
+    a1.run("ifconfig -s eth1 static 10.0.0.1 255.255.255.0 10.0.0.2");
+    b1.run("ifconfig -s eth1 static 10.0.0.2 255.255.255.0 10.0.0.1");
+    assert!(a1.reaches("10.0.0.2"));
+
     lab.cut_link("rooms").unwrap();
-    assert!(!carries(&lab, "a1") && !carries(&lab, "b1") && cut(&lab));
+    assert!(lab.status().unwrap().wires[0].cut);
+    assert_eq!([a1.media(), b1.media()], ["disconnected", "disconnected"]);
+    assert!(!a1.reaches("10.0.0.2"));
+
     lab.power_off("b1", Switch::Plug).unwrap();
-    lab.cut_link("rooms").unwrap();
     lab.power_on("b1").unwrap();
-    assert!(!carries(&lab, "b1"));
-    let mut again = scratch.open().unwrap();
-    again.mend_link("rooms").unwrap();
-    assert!(carries(&lab, "a1") && carries(&lab, "b1") && !cut(&again));
+    wait(&lab, &["b1"], shell);
+    let mut b1 = Shell::open(&lab, "b1");
+    assert_eq!(b1.media(), "disconnected");
+
+    // By another command, while this one still believes that the wire is cut.
+    let mut other = scratch.open().unwrap();
+    other.mend_link("rooms").unwrap();
+    assert!(!other.status().unwrap().wires[0].cut);
+    assert_eq!([a1.media(), b1.media()], ["present", "present"]);
+    b1.run("ifconfig -s eth1 static 10.0.0.2 255.255.255.0 10.0.0.1");
+    assert!(a1.reaches("10.0.0.2"));
     assert!(matches!(lab.cut_link("room"), Err(LabError::Wire { .. })));
 }
 
@@ -264,25 +275,16 @@ fn a_machine_that_cannot_start_takes_the_others_with_it() {
 }
 
 #[test]
-fn the_console_reaches_the_firmwares_shell() {
-    use std::io::{Read, Write};
-    use std::os::unix::net::UnixStream;
+fn the_console_bridges_a_terminal_to_the_firmwares_shell() {
     let Some(tools) = tools() else { return };
     let scratch = Scratch::new();
     let lab = scratch.up(&tools, scratch.plan()).unwrap();
     wait(&lab, &["a1"], shell);
-    let (mut person, terminal) = UnixStream::pair().unwrap();
+    let (person, terminal) = UnixStream::pair().unwrap();
     let bridge = std::thread::spawn(move || lab.console("a1", &terminal, &terminal).unwrap());
-    person.write_all(b"echo pinned-%cwd%-here\r").unwrap();
-    person.set_read_timeout(Some(LIMIT)).unwrap();
-    let (mut shown, mut chunk) = (String::new(), [0; 512]);
-    let deadline = Instant::now() + LIMIT;
-    while !shown.contains("pinned--here") {
-        assert!(Instant::now() < deadline, "{shown}");
-        let length = person.read(&mut chunk).unwrap();
-        shown.push_str(&String::from_utf8_lossy(&chunk[..length]));
-    }
-    person.write_all(b"\x1d").unwrap();
+    let mut shell = Shell(person);
+    assert!(shell.run("echo two%nothing%words").contains("twowords"));
+    shell.0.write_all(b"\x1d").unwrap();
     assert_eq!(bridge.join().unwrap(), lab::Left::ByPerson);
 }
 
@@ -298,22 +300,58 @@ fn the_probe_decides_within_its_time() {
     }
 }
 
-/// Whether QEMU's monitor calls the machine's end of the wire up.
-fn carries(lab: &Lab, name: &str) -> bool {
-    use std::io::{BufRead, BufReader, Write};
-    let socket = lab.places().machine(name).qmp;
-    let stream = std::os::unix::net::UnixStream::connect(socket).unwrap();
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-    let mut ask = |command: &str| {
-        (&stream).write_all(command.as_bytes()).unwrap();
-        lines.by_ref().map(Result::unwrap).find(|line| line.starts_with("{\"return\"")).unwrap()
-    };
-    ask("{\"execute\": \"qmp_capabilities\"}\n");
-    let answer = ask("{\"execute\": \"qom-get\", \"arguments\": {\"path\": \
-                      \"/machine/peripheral/nic-rooms/virtio-backend\", \"property\": \"type\"}}\n");
-    assert!(answer.contains("virtio-net-device"), "{answer}");
-    let answer = ask("{\"execute\": \"x-query-virtio-status\", \"arguments\": {\"path\": \
-                      \"/machine/peripheral/nic-rooms/virtio-backend\"}}\n");
-    panic!("{answer}");
+/// The firmware's shell at the other end of a serial line.
+struct Shell(UnixStream);
+
+impl Shell {
+    fn open(lab: &Lab, name: &str) -> Shell {
+        let mut shell = Shell(UnixStream::connect(lab.places().machine(name).serial).unwrap());
+        // Firmware starts the drivers of what it boots from, and no others.
+        shell.run("connect -r");
+        shell
+    }
+
+    /// Types a command and returns what was shown until the next prompt.
+    fn run(&mut self, command: &str) -> String {
+        self.0.write_all(format!("{command}\r").as_bytes()).unwrap();
+        self.0.set_read_timeout(Some(LIMIT)).unwrap();
+        let (mut shown, mut chunk) = (Vec::new(), [0; 512]);
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let text = plain(&shown);
+            // The command is echoed, then answered, then there is a new line to type on.
+            let answered = text.split_once('\n').map(|(_, answer)| answer.to_owned());
+            if let Some(answer) = answered.filter(|answer| answer.contains("Shell> ")) {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{command}: {text}");
+            let length = self.0.read(&mut chunk).unwrap();
+            shown.extend_from_slice(&chunk[..length]);
+        }
+    }
+
+    /// `present` or `disconnected`: the link of the card at the wire.
+    fn media(&mut self) -> String {
+        let said = self.run("ifconfig -l eth1");
+        let media = said.lines().find_map(|line| line.strip_prefix("Media State  : Media "));
+        media.unwrap_or_else(|| panic!("{said}")).to_owned()
+    }
+
+    fn reaches(&mut self, address: &str) -> bool {
+        let said = self.run(&format!("ping -n 2 {address}"));
+        said.contains("2 received") || said.contains(" 1 received")
+    }
+}
+
+/// Text without escape sequences and carriage returns.
+fn plain(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes).replace('\r', "");
+    let mut parts = text.split('\x1b');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(
+            part.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).get(1..).unwrap_or(""),
+        );
+    }
+    plain
 }
