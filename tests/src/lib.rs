@@ -7,6 +7,7 @@
 pub mod bytes;
 pub mod demo;
 pub mod judge;
+pub mod mirror;
 pub mod programs;
 pub mod rooms;
 pub mod run;
