@@ -1,4 +1,6 @@
 //! `cargo fuzz run uki`: see [`duet_fuzz::uki`].
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| duet_fuzz::uki(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    duet_fuzz::uki(data);
+});
