@@ -195,6 +195,16 @@ pub struct Dependency<'a> {
     pub alternatives: Vec<Relation<'a>>,
 }
 
+impl<'a> Dependency<'a> {
+    /// The dependency on any version of `name`.
+    pub fn on(name: &'a str) -> Dependency<'a> {
+        Dependency {
+            text: name,
+            alternatives: vec![Relation { name, architecture: None, bound: None }],
+        }
+    }
+}
+
 /// A relationship field that does not follow Policy 7.1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 #[error("cannot understand the relation `{text}`: {reason}")]
