@@ -260,6 +260,9 @@ impl<'a> Image<'a> {
             if size > old.raw_size {
                 return Err("it is there already, and has no room for the new content");
             }
+            if old.raw().start < self.table().end {
+                return Err("it is there already, in the place of the headers");
+            }
             return Ok(Section { size, ..old.clone() });
         }
         if sections.len() == MAX_SECTIONS || self.headers_end(sections.len() + 1).is_none() {

@@ -76,10 +76,17 @@ impl<'a> Reader<'a> {
         seen: &mut BTreeSet<u32>,
         items: &mut Vec<Item>,
     ) -> Result<(), FatError> {
-        if depth > MAX_DEPTH || !seen.insert(start) {
-            return Err(FatError::Damaged { what: "its folders go round in a circle" });
+        if depth > MAX_DEPTH {
+            return Err(FatError::Damaged { what: "its folders are nested more than 32 deep" });
         }
-        for item in self.folder(above, start)? {
+        let runs = self.folder_chain(start)?;
+        // No cluster is read twice, so all the folders together are no larger than the volume.
+        for (first, count) in &runs {
+            if !(*first..).take(*count as usize).all(|cluster| seen.insert(cluster)) {
+                return Err(FatError::Damaged { what: "one folder is in two places" });
+            }
+        }
+        for item in self.items(above, &runs)? {
             if items.len() == MAX_ITEMS {
                 return Err(FatError::Damaged { what: "it has more than 100,000 files" });
             }
@@ -108,7 +115,7 @@ impl<'a> Reader<'a> {
             let matches = |item: &Item| {
                 name::folded(item.path.rsplit('/').next().unwrap_or_default()) == wanted
             };
-            let items = self.folder(above, start)?;
+            let items = self.items(above, &self.folder_chain(start)?)?;
             found = Some(items.into_iter().find(matches).ok_or_else(missing)?);
         }
         found.ok_or_else(missing)
@@ -129,12 +136,15 @@ impl<'a> Reader<'a> {
         self.gather(&runs, size)
     }
 
-    /// The items of one folder.
-    fn folder(&self, above: &str, start: u32) -> Result<Vec<Item>, FatError> {
+    fn folder_chain(&self, start: u32) -> Result<Vec<(u32, u64)>, FatError> {
         let most = (MAX_FOLDER as u64).div_ceil(self.geometry.cluster_bytes());
-        let runs = self.chain(start, most, None)?;
+        self.chain(start, most, None)
+    }
+
+    /// The items of one folder.
+    fn items(&self, above: &str, runs: &[(u32, u64)]) -> Result<Vec<Item>, FatError> {
         let size = runs.iter().map(|(_, count)| count * self.geometry.cluster_bytes()).sum();
-        let bytes = self.gather(&runs, size)?;
+        let bytes = self.gather(runs, size)?;
         let mut gatherer = Gatherer::default();
         let mut items = Vec::new();
         for entry in bytes.chunks_exact(ENTRY) {

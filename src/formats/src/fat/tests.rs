@@ -201,9 +201,5 @@ fn what_is_damaged_is_refused() {
     let root = geometry.offset(2) as usize;
     let mut short = (root..root + 512).step_by(32);
     let first = short.find(|at| whole[at + 11] == 0x10).unwrap();
-    refuse(
-        first + 26,
-        &[2, 0],
-        expect!["cannot read the FAT volume: its folders go round in a circle"],
-    );
+    refuse(first + 26, &[2, 0], expect!["cannot read the FAT volume: one folder is in two places"]);
 }

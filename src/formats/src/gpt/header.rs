@@ -1,7 +1,8 @@
 //! The records of a GPT on disk: protective MBR, header, entries. UEFI 2.10, 5.2.3 and 5.3.
 
 use super::{
-    ENTRIES, ENTRY, GptError, Guid, NAME_UNITS, Partition, SECTOR, Table, check_partitions,
+    ENTRIES, ENTRY, GptError, Guid, MAX_SECTORS, NAME_UNITS, Partition, SECTOR, Table,
+    check_partitions,
 };
 use crate::ReadAt;
 use crate::field::{array, le16, le32, le64, put};
@@ -80,8 +81,7 @@ impl Header {
         }
         let Some(header) = Self::decode(sector) else { return broken("is too short") };
         let ends = [header.entries_lba, header.other_lba, header.my_lba, header.last_usable];
-        // Byte addresses must fit into 64 bits.
-        if ends.iter().any(|lba| *lba >= u64::MAX / SECTOR) {
+        if ends.iter().any(|lba| *lba >= MAX_SECTORS) {
             return broken("points beyond any disk");
         }
         if header.my_lba != lba {

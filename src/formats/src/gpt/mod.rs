@@ -25,6 +25,8 @@ pub const HEAD_SECTORS: u64 = 34;
 /// Sectors at the end that the table fills: 128 entries, header.
 pub const TAIL_SECTORS: u64 = 33;
 
+/// Byte addresses have 64 bits.
+const MAX_SECTORS: u64 = u64::MAX / SECTOR;
 /// Entries that are written, as UEFI asks for at the least.
 const ENTRIES: usize = 128;
 /// Bytes of an entry.
@@ -147,8 +149,7 @@ impl Table {
             }
             let sectors = wanted.bytes.div_ceil(SECTOR).checked_next_multiple_of(ALIGNMENT);
             let end = sectors.and_then(|sectors| next.checked_add(sectors));
-            // An LBA fits into 55 bits if its byte address fits into 64.
-            let end = end.filter(|end| *end < u64::MAX / SECTOR - ALIGNMENT);
+            let end = end.filter(|end| *end < MAX_SECTORS - ALIGNMENT);
             let end = end.ok_or_else(|| broken("is larger than any disk"))?;
             partitions.push(Partition {
                 type_guid: wanted.type_guid,
@@ -174,13 +175,16 @@ impl Table {
     /// returns whether that made it larger.
     ///
     /// # Errors
-    /// If the disk is smaller than the table says.
+    /// If the disk is smaller than the table says, or larger than there can be.
     pub fn grow_last(&mut self, sectors: u64) -> Result<bool, GptError> {
         if sectors < self.sectors {
             return Err(GptError::Shorter { sectors, wanted: self.sectors });
         }
+        if sectors > MAX_SECTORS {
+            return Err(GptError::Header { what: "would be for a disk larger than there can be" });
+        }
         self.sectors = sectors;
-        let end = (sectors - TAIL_SECTORS) / ALIGNMENT * ALIGNMENT;
+        let end = sectors.saturating_sub(TAIL_SECTORS) / ALIGNMENT * ALIGNMENT;
         let used = self.partitions.iter_mut().filter(|one| one.type_guid != Guid::NIL);
         let last = used.max_by_key(|partition| partition.last_lba);
         Ok(match last {
@@ -201,6 +205,9 @@ impl Table {
         let smallest = HEAD_SECTORS + TAIL_SECTORS;
         if self.sectors < smallest {
             return Err(GptError::Shorter { sectors: self.sectors, wanted: smallest });
+        }
+        if self.sectors > MAX_SECTORS {
+            return Err(GptError::Header { what: "is for a disk larger than there can be" });
         }
         if self.partitions.len() > ENTRIES {
             return Err(GptError::Header { what: "has more than 128 entries" });

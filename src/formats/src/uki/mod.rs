@@ -122,6 +122,10 @@ pub fn build(stub: &[u8], parts: &Parts<'_>) -> Result<Vec<u8>, UkiError> {
     parts.check()?;
     let program = |what| move |source| UkiError::Program { what, source };
     let stub = Image::parse(stub).map_err(program("the stub"))?;
+    let taken = |name: &&&str| **name != ".sbat" && stub.section(name).is_some();
+    if let Some(part) = SECTIONS.iter().find(taken) {
+        return Err(UkiError::Part { part, what: "is in the stub already: it is a whole image" });
+    }
     let kernel = Image::parse(parts.linux).map_err(program("the kernel"))?;
     let sbat = merge_sbat(&[&stub, &kernel], parts.sbat);
     let contents: [(&str, &[u8]); 8] = [

@@ -136,6 +136,15 @@ fn what_cannot_be_used_is_refused() {
         ],
     );
 
+    let whole = build(&stub, &parts(&kernel)).unwrap();
+    refuse(
+        &whole,
+        &|_| (),
+        expect![
+            "cannot build the unified kernel image: .linux is in the stub already: it is a whole image"
+        ],
+    );
+
     let long = format!("duet,1,{},duet,1,https://example.org\n", "x".repeat(500));
     let mut with_long = parts(&kernel);
     with_long.sbat = &long;

@@ -57,7 +57,7 @@ pub(crate) fn folder() -> TempDir {
     tempfile::Builder::new().prefix("duet-formats-").tempdir().unwrap()
 }
 
-/// Bytes that look random and are always the same.
+/// Bytes that look random, differ from block to block, and are always the same.
 pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
@@ -66,7 +66,11 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
         state ^= state << 17;
         state
     };
-    let mut bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| next().to_le_bytes()).collect();
+    let block: Vec<u8> = (0..512).flat_map(|_| next().to_le_bytes()).collect();
+    let mut bytes = block.repeat(length.div_ceil(block.len()));
+    for (number, block) in bytes.chunks_exact_mut(block.len()).enumerate() {
+        block[..8].copy_from_slice(&(number as u64).to_le_bytes());
+    }
     bytes.truncate(length);
     bytes
 }
