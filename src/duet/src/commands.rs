@@ -1,9 +1,16 @@
 //! Every subcommand, each in a file named as it is typed.
 
+mod build;
+mod cache;
 mod completions;
+mod diff;
 mod exit_codes;
+mod fetch;
+mod inspect;
 mod lab;
+mod lock;
 mod man;
+mod options;
 mod site;
 
 use std::process::ExitCode;
@@ -21,7 +28,13 @@ pub(crate) type Ended = miette::Result<ExitCode>;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Site(site::SiteCommand),
+    Lock(lock::LockCommand),
+    Fetch(fetch::Fetch),
+    Build(build::Build),
+    Inspect(inspect::Inspect),
+    Diff(diff::Diff),
     Lab(lab::LabCommand),
+    Cache(cache::CacheCommand),
     Completions(completions::Completions),
     Man(man::Man),
     ExitCodes(exit_codes::ExitCodes),
@@ -32,7 +45,13 @@ impl Command {
     pub(crate) fn run(&self, console: &Console) -> Ended {
         match self {
             Command::Site(command) => command.run(console),
+            Command::Lock(command) => command.run(console),
+            Command::Fetch(command) => command.run(console),
+            Command::Build(command) => command.run(console),
+            Command::Inspect(command) => command.run(console),
+            Command::Diff(command) => command.run(console),
             Command::Lab(command) => command.run(console),
+            Command::Cache(command) => command.run(console),
             Command::Completions(command) => command.run(console),
             Command::Man(command) => command.run(console),
             Command::ExitCodes(command) => command.run(console),

@@ -1,12 +1,20 @@
 //! Reads files and hands their texts to the libraries, which say what they mean. Decides nothing.
 //!
-//! Start at [`site`], [`keys`], [`profile`] and [`lock`].
+//! Start at [`site`], [`keys`], [`profile`], [`lock`] and [`Materials`].
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
+use image::build::Programs;
+use image::compose::overlay;
+use image::fetch::{Cache, FetchOptions, fetch_all};
+use image::lock::{Lock, Set};
+use image::progress::Progress;
+use image::scripts::Reviewed;
+use image::tree::Tree;
+use image::unpack::Package;
 use miette::Diagnostic;
 use site::keys::{self, Authority, Certificate, ReleaseKey};
 use site::profile::{Chain, RawProfile};
@@ -16,6 +24,13 @@ use crate::files::{self, FileError};
 
 /// The private key that `duet site new` makes for logging in, from the site's folder.
 pub(crate) const SSH_KEY: &str = "keys/ssh";
+
+/// The list of maintainer scripts that a person has read, beside the profiles.
+const REVIEWED: &str = "scripts.toml";
+/// What names the packages that the lab runs machines with.
+const LAB_TOOLS: &str = "lab-tools";
+/// How many packages are unpacked at a time when nobody said: one for each processor.
+const UNPACKING: usize = 4;
 
 /// What is wrong with a file's contents, with the file's name before it.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -52,6 +67,15 @@ struct NoLock {
 #[diagnostic(code(input::key), help("put back the files that one `duet site new` wrote"))]
 struct Mixed {
     folder: PathBuf,
+}
+
+/// The list of reviewed scripts has a slip.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("cannot read the list of reviewed scripts {}: {source}", path.display())]
+#[diagnostic(code(input::scripts), help("each entry has package, name, sha256 and done_by"))]
+struct BadReview {
+    path: PathBuf,
+    source: toml::de::Error,
 }
 
 /// The keys that a build needs.
@@ -160,10 +184,99 @@ fn profile_names(folder: &Path) -> Result<Vec<String>, FileError> {
     let files = entries.flatten().map(|entry| entry.path());
     let mut names: Vec<String> = files
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| path.file_name().is_some_and(|name| name != REVIEWED))
         .filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned()))
         .collect();
     names.sort();
     Ok(names)
+}
+
+/// Where the lock of a profile is.
+pub(crate) fn lock_path(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.lock"))
+}
+
+/// The lock of a profile, if it was ever locked.
+///
+/// # Errors
+/// When it cannot be read or is damaged.
+pub(crate) fn lock(folder: &Path, name: &str) -> miette::Result<Option<Lock>> {
+    let path = lock_path(folder, name);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = files::read_text("the lock", &path)?;
+    Ok(Some(Lock::parse(&text, &path.display().to_string())?))
+}
+
+/// The lock of a profile that must be locked.
+///
+/// # Errors
+/// As [`lock`], and when there is none.
+pub(crate) fn lock_of(folder: &Path, name: &str) -> miette::Result<Lock> {
+    Ok(lock(folder, name)?.ok_or_else(|| NoLock { name: name.into() })?)
+}
+
+/// What an image is made of beside packages.
+pub(crate) struct Materials {
+    /// The maintainer scripts that a person has read.
+    pub(crate) reviewed: Reviewed,
+    /// The same as it is written.
+    pub(crate) reviewed_text: String,
+    /// The profile's overlays, in order.
+    pub(crate) overlays: Vec<Tree>,
+    /// systemd-boot's settings.
+    pub(crate) loader_conf: String,
+    /// The node's programs.
+    pub(crate) programs: Programs,
+}
+
+/// What lies beside the profiles, and the programs of the folder `programs`.
+///
+/// # Errors
+/// When something is missing or has a slip.
+pub(crate) fn materials(
+    folder: &Path,
+    profile: &Profile,
+    programs: &Path,
+) -> miette::Result<Materials> {
+    let path = folder.join(REVIEWED);
+    let reviewed_text = files::read_text("the list of reviewed scripts", &path)?;
+    let reviewed = toml::from_str(&reviewed_text).map_err(|source| BadReview { path, source })?;
+    let checkout = folder.join("..");
+    let names = profile.system.iter().flat_map(|system| &system.overlays);
+    let overlays = names.map(|name| overlay::load(&checkout.join("overlays").join(name)));
+    let loader_conf = checkout.join("firmware/loader.conf");
+    let program = |name| files::read("the node's program", &programs.join(name));
+    Ok(Materials {
+        reviewed,
+        reviewed_text,
+        overlays: overlays.collect::<Result<_, _>>()?,
+        loader_conf: files::read_text("the boot loader's settings", &loader_conf)?,
+        programs: Programs { init: program("initrd")?, duetd: program("duetd")? },
+    })
+}
+
+/// QEMU and firmware, fetched and unpacked if they are not in the cache.
+///
+/// # Errors
+/// When they are not locked, cannot be fetched, or the cache cannot be written.
+pub(crate) fn lab_tools(
+    folder: &Path,
+    cache: &Cache,
+    options: &FetchOptions,
+    progress: &dyn Progress,
+) -> miette::Result<lab::Tools> {
+    let lock = lock_of(folder, LAB_TOOLS)?;
+    fetch_all(cache, &lock.wanted(None), options, progress)?;
+    let package = |one: &image::lock::LockedPackage| Package {
+        name: one.name.clone(),
+        sha256: one.sha256,
+        archive: cache.object(&one.sha256),
+    };
+    let packages: Vec<Package> = lock.set(Set::Tools).map(package).collect();
+    let tools = image::tools::Tools::prepare(cache.folder(), &packages, UNPACKING, progress)?;
+    Ok(lab::Tools::open(tools.root())?)
 }
 
 /// The folder of a file; `.` for a bare name.

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use rustix::fs::OFlags;
-use rustix::termios::{LocalModes, OptionalActions, isatty, tcgetattr, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, OutputModes, isatty, tcgetattr, tcsetattr};
 
 /// Cursor off, home, and everything erased (ECMA-48: DECTCEM, CUP, ED).
 const FRESH: &str = "\x1b[?25l\x1b[H\x1b[2J";
@@ -56,9 +56,7 @@ impl Console {
             Some(device) => device,
             None => self.device.insert(open(&self.path)?),
         };
-        let mut bytes = FRESH.to_owned();
-        bytes.push_str(&text.replace('\n', "\r\n"));
-        device.write_all(bytes.as_bytes())
+        device.write_all(format!("{FRESH}{text}").as_bytes())
     }
 }
 
@@ -69,6 +67,8 @@ fn open(path: &PathBuf) -> io::Result<File> {
         // What somebody types is read by nobody, and shall not be seen either.
         let mut settings = tcgetattr(&device)?;
         settings.local_modes -= LocalModes::ECHO | LocalModes::ECHONL;
+        // Every newline also returns to the first column.
+        settings.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
         tcsetattr(&device, OptionalActions::Now, &settings)?;
     }
     Ok(device)
@@ -92,6 +92,6 @@ mod tests {
         assert!(console.show("two\nlines\n").unwrap());
 
         let drawn = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(drawn, format!("{FRESH}one\r\n{FRESH}two\r\nlines\r\n"));
+        assert_eq!(drawn, format!("{FRESH}one\n{FRESH}two\nlines\n"));
     }
 }

@@ -16,12 +16,12 @@ use crate::tree::{Content, Kind, Node, Tree};
     code(output::cache),
     help("see that the cache's disk has space and that the folder is writable")
 )]
-pub(crate) struct ScratchError {
+pub struct ScratchError {
     /// The path on disk.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// The cause.
     #[source]
-    pub(crate) source: std::io::Error,
+    pub source: std::io::Error,
 }
 
 /// Lays out `tree` at `folder`, whole or not at all.

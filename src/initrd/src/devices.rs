@@ -1,10 +1,10 @@
-//! Finds the machine's devices and loads their drivers. Start at [`Drivers::load_for_devices`].
+//! Finds the machine's devices and loads their drivers. Start at [`Drivers::load_next`].
 //!
 //! Which module drives what is decided in [`crate::drivers`]; here are only /sys, the modules' files
 //! and the kernel's announcements.
 
 use crate::console::Log;
-use crate::drivers::Catalogue;
+use crate::drivers::{Catalogue, rank};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, open};
@@ -26,8 +26,10 @@ pub struct Drivers<'a> {
     catalogue: Catalogue,
     /// Modules that were tried, with or without success.
     tried: BTreeSet<String>,
-    /// Devices, by modalias, whose drivers were looked for.
-    asked: BTreeSet<String>,
+    /// Devices, by modalias, that were seen.
+    seen: BTreeSet<String>,
+    /// Those of them whose drivers are still to be looked for; the most urgent one last.
+    waiting: Vec<String>,
     /// The kernel's announcements of new devices; without it time alone tells.
     announcements: Option<OwnedFd>,
 }
@@ -50,7 +52,8 @@ impl<'a> Drivers<'a> {
             log,
             catalogue: Catalogue::parse(&text("load"), &text("alias"), &text("dep")),
             tried: BTreeSet::new(),
-            asked: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            waiting: Vec::new(),
             announcements: announcements.ok(),
         }
     }
@@ -61,18 +64,28 @@ impl<'a> Drivers<'a> {
         self.load(&names);
     }
 
-    /// Loads the drivers of the devices that are there now and were not before. Returns how many
-    /// modules were loaded.
-    pub fn load_for_devices(&mut self) -> usize {
-        let mut loaded = 0;
+    /// Loads the module `name` and what it needs.
+    pub fn load_named(&mut self, name: &str) {
+        let names = self.catalogue.named(name);
+        self.load(&names);
+    }
+
+    /// Loads the driver of one more device, the most urgent one that is there; false if every
+    /// device has what is known to drive it.
+    pub fn load_next(&mut self) -> bool {
         for modalias in modaliases() {
-            if !self.asked.contains(&modalias) {
-                let names = self.catalogue.for_device(&modalias);
-                self.asked.insert(modalias);
-                loaded += self.load(&names);
+            if rank(&modalias).is_some() && self.seen.insert(modalias.clone()) {
+                self.waiting.push(modalias);
             }
         }
-        loaded
+        self.waiting.sort_by_key(|modalias| std::cmp::Reverse(rank(modalias)));
+        while let Some(modalias) = self.waiting.pop() {
+            let names = self.catalogue.for_device(&modalias);
+            if self.load(&names) > 0 {
+                return true;
+            }
+        }
+        false
     }
 
     fn load(&mut self, names: &[String]) -> usize {

@@ -69,8 +69,16 @@ fn look(name: &str) -> Option<Disk> {
     let on_usb = sys.canonicalize().is_ok_and(|path| path.to_string_lossy().contains("/usb"));
     // /sys writes the slash of an old controller's disks (cciss/c0d0) as an exclamation mark.
     let node = format!("/dev/{}", name.replace('!', "/"));
+    let sector_bytes = number_in(&sys.join("queue/logical_block_size"));
+    let table = match sector_bytes {
+        // The kernel would look for the table elsewhere, and so would the firmware.
+        Some(bytes) if bytes != gpt::SECTOR => Err(format!(
+            "has sectors of {bytes} bytes; Duet needs 512, which most such disks can be switched to"
+        )),
+        _ => read_table(&node),
+    };
     Some(Disk {
-        table: read_table(&node).map(|found| with_nodes(&found.table, &sys)),
+        table: table.map(|found| with_nodes(&found.table, &sys)),
         node,
         bytes: sectors * 512,
         removable: on_usb || number_in(&sys.join("removable")) == Some(1),

@@ -49,7 +49,7 @@ impl Failure {
         lines.extend(paragraph("Cure", &self.cure));
         lines.push(String::new());
         let restart = format!(
-            "The machine restarts in {restart_seconds} seconds. A new version that fails three times \
+            "The machine restarts in {restart_seconds} s. A new version that fails three times \
              gives way to the one before it."
         );
         lines.extend(paragraph("Next", &restart));
@@ -112,24 +112,26 @@ mod tests {
             "/dev/sda  8.0 GiB  no GPT".to_owned(),
             "/dev/sdb  1.0 GiB  data".to_owned(),
         ]);
+        let screen = failure.screen(30);
+        let unindented: Vec<_> =
+            screen.lines().map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
         expect![[r#"
 
-              Duet cannot start this machine.
+            Duet cannot start this machine.
 
-              Wanted    find the root file system that the command line names, on any disk
-              Problem   no disk has a partition with UUID
-                        00112233-4455-6677-8899-aabbccddeeff; waited 60 s
-              Seen      /dev/sda 8.0 GiB no GPT
-                        /dev/sdb 1.0 GiB data
+            Wanted    find the root file system that the command line names, on any disk
+            Problem   no disk has a partition with UUID
+                      00112233-4455-6677-8899-aabbccddeeff; waited 60 s
+            Seen      /dev/sda 8.0 GiB no GPT
+                      /dev/sdb 1.0 GiB data
 
-              Cure      Check that the disk is connected. Write the image again with duet
-                        flash if it is.
+            Cure      Check that the disk is connected. Write the image again with duet
+                      flash if it is.
 
-              Next      The machine restarts in 30 seconds. A new version that fails three
-                        times gives way to the one before it.
-
+            Next      The machine restarts in 30 s. A new version that fails three times
+                      gives way to the one before it.
         "#]]
-        .assert_eq(&failure.screen(30));
+        .assert_eq(&unindented.join("\n"));
     }
 
     #[test]

@@ -59,7 +59,6 @@ pub fn on_disk(
     let deadline = uptime() + request.wait_seconds as f64;
     let mut mended = BTreeSet::new();
     let chosen = loop {
-        drivers.load_for_devices();
         let disks = disks::scan();
         let missing = match choose(&disks, &hash) {
             Ok(chosen) => break chosen,
@@ -70,6 +69,9 @@ pub fn on_disk(
             if mended.insert(disk.clone()) {
                 settle(log, disk);
             }
+        }
+        if drivers.load_next() {
+            continue;
         }
         if uptime() >= deadline {
             return Err(not_found(&missing, &disks, &hash, request.wait_seconds));
@@ -161,6 +163,7 @@ pub fn in_initramfs(
     request: &Request,
     hash: Option<RootHash>,
 ) -> Result<Places, Failure> {
+    drivers.load_named("loop");
     let data = netboot::attach(netboot::ROOT)?;
     let tree = hash.map(|_| netboot::attach(netboot::VERITY)).transpose()?;
     if hash.is_none() {
@@ -190,12 +193,11 @@ fn wait_for_state(drivers: &mut Drivers<'_>, seconds: u64) -> Option<Vec<Disk>> 
     let deadline = uptime() + seconds as f64;
     let mut heard = uptime();
     loop {
-        let loaded = drivers.load_for_devices();
         let disks = disks::scan();
         if choose_state(&disks).is_some_and(|(_, state, _)| state.node.is_some()) {
             return Some(disks);
         }
-        if drivers.wait(LOOK_AGAIN) || loaded > 0 {
+        if drivers.load_next() || drivers.wait(LOOK_AGAIN) {
             heard = uptime();
         }
         if uptime() >= deadline || uptime() - heard > QUIET_SECONDS {

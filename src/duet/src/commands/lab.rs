@@ -10,6 +10,7 @@ mod power_on;
 mod screen;
 mod ssh;
 mod status;
+mod up;
 
 use std::path::PathBuf;
 
@@ -35,6 +36,7 @@ pub(crate) struct LabCommand {
 /// What can be done with a lab.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Up(up::Up),
     Status(status::Status),
     Ssh(ssh::Ssh),
     Console(console::ConsoleCommand),
@@ -50,6 +52,7 @@ enum Command {
 impl LabCommand {
     pub(super) fn run(&self, console: &Console) -> Ended {
         match &self.command {
+            Command::Up(command) => command.run(console),
             Command::Status(command) => command.run(console),
             Command::Ssh(command) => command.run(console),
             Command::Console(command) => command.run(console),

@@ -16,6 +16,7 @@ use crate::root::{HOST_KEY, HOST_KEY_FOLDER, SEED, SEED_SIGNATURE, SITE_KEY, STA
 use crate::screen::tests::framed;
 use crate::screen::{self, Page};
 use crate::status::{Release, Seen, Status, Storage, collect};
+use crate::systemd::Units;
 
 const SITE: &str = "name = 'my-campus'\n\
     [room.a]\ntitle = 'Building 1'\n\
@@ -266,6 +267,7 @@ fn check_refused(toy: &Toy, expected: &Expect) {
     toy.write(crate::root::BOOT_RECORD, r#"{"root_hash":"3f9a1c20b7e4d5f6","slot":"a"}"#);
     let seen = Seen {
         verified: true,
+        units: Ok(Units::default()),
         hostname: toy.hostname.borrow().clone(),
         release: Release { version: Some("0.1.0".into()), image: None },
         storage: Storage { path: "/var".into(), used_bytes: 1, free_bytes: 99_000_000_000 },

@@ -22,7 +22,7 @@ fn units(extra: &str) -> Units {
     Units::parse(&(format!("{extra}\n") + &essential.collect::<String>() + &started))
 }
 
-fn card(name: &str, carrier: bool, addresses: &[(&str, u8)]) -> Interface {
+fn card(name: &str, carrier: impl Into<Option<bool>>, addresses: &[(&str, u8)]) -> Interface {
     let address = |(text, prefix): &(&str, u8)| InterfaceAddress {
         address: text.parse().unwrap(),
         prefix: *prefix,
@@ -30,7 +30,7 @@ fn card(name: &str, carrier: bool, addresses: &[(&str, u8)]) -> Interface {
     Interface {
         name: name.into(),
         mac: Some("52:54:00:12:34:56".into()),
-        carrier,
+        carrier: carrier.into(),
         speed_mbit: Some(1000),
         addresses: addresses.iter().map(address).collect(),
     }
@@ -70,7 +70,7 @@ fn healthy() -> Seen {
         uptime_s: 3 * 86_400,
         network: vec![
             card("enp1s0", true, &[("192.0.2.10", 24), ("2001:db8::10", 64), ("fe80::1", 64)]),
-            card("enp2s0", false, &[]),
+            card("enp2s0", None, &[]),
         ],
         storage: Storage {
             path: "/var".into(),
@@ -115,7 +115,7 @@ fn a_node_at_its_work() {
             |  Root       3f9a1c20b7e4d5f6, every block is checked
             |  Network    enp1s0  192.0.2.10/24
             |                     2001:db8::10/64
-            |             enp2s0  no cable
+            |             enp2s0  not in use
             |  Clock      follows ntp1.example.org
             |  Storage    /var is 4 % full, 220 GB free
             |  Watchdog   iTCO_wdt, acts after 30 s
@@ -188,7 +188,7 @@ fn a_trial_boot_that_turned_out_bad() {
             |  Root       3f9a1c20b7e4d5f6, every block is checked
             |  Network    enp1s0  192.0.2.10/24
             |                     2001:db8::10/64
-            |             enp2s0  no cable
+            |             enp2s0  not in use
             |  Clock      follows ntp1.example.org
             |  Storage    /var is 4 % full, 220 GB free
             |  Up         3 days
@@ -327,7 +327,7 @@ fn a_nearly_full_var() {
             |  Root       3f9a1c20b7e4d5f6, every block is checked
             |  Network    enp1s0  192.0.2.10/24
             |                     2001:db8::10/64
-            |             enp2s0  no cable
+            |             enp2s0  not in use
             |  Clock      follows ntp1.example.org
             |  Storage    /var is 88 % full, 29 GB free
             |  Up         3 days
@@ -481,7 +481,7 @@ fn the_json_has_its_documented_form() {
             {
               "name": "enp2s0",
               "mac": "52:54:00:12:34:56",
-              "carrier": false,
+              "carrier": null,
               "speed_mbit": 1000,
               "addresses": []
             }

@@ -74,10 +74,13 @@ fn addresses(card: &Interface) -> Vec<String> {
         card.addresses.iter().filter(|address| address.is_routable()).map(shown).collect();
     if !routable.is_empty() {
         routable
-    } else if !card.carrier {
-        vec!["no cable".to_owned()]
     } else {
-        vec!["no address yet".to_owned()]
+        let what = match card.carrier {
+            None => "not in use",
+            Some(false) => "no cable",
+            Some(true) => "no address yet",
+        };
+        vec![what.to_owned()]
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use serde::de::DeserializeOwned;
 
+use super::judge::STARTED;
 use super::{Interface, InterfaceAddress, Release, Seen, Storage, Watchdog};
 use crate::boot_count;
 use crate::clock::{self, Clock};
@@ -29,10 +30,15 @@ pub(crate) struct Looker {
     clock: Remembered<Clock>,
 }
 
-/// How long what systemd and chrony said is good for.
-const UNITS_AGE: Duration = Duration::from_secs(10);
-const CLOCK_AGE: Duration = Duration::from_secs(10);
+/// How long what systemd and chrony said is good for. Asking costs a process each, so a node that is
+/// at its work is asked less often than one that is starting.
+const STARTING_UNITS_AGE: Duration = Duration::from_secs(5);
+const UNITS_AGE: Duration = Duration::from_secs(20);
+const CLOCK_AGE: Duration = Duration::from_secs(15);
 const SYNCHRONISED_CLOCK_AGE: Duration = Duration::from_secs(60);
+
+/// How long an answer stands in for one that cannot be had, as on a machine that is very busy.
+const STALE: Duration = Duration::from_secs(90);
 
 impl Looker {
     /// Looks at the machine below `root`.
@@ -42,22 +48,31 @@ impl Looker {
 
     /// What there is to be seen now.
     pub(crate) fn look(&mut self, now: Instant) -> Seen {
-        let synchronised = matches!(&self.clock.0, Some((_, Ok(clock))) if clock.synchronised);
+        let started = |units: &Units| units.is_active(STARTED);
+        let units_age = if self.units.is(started) { UNITS_AGE } else { STARTING_UNITS_AGE };
+        let units = self.units.get(now, units_age, systemd::units);
+        let synchronised = self.clock.is(|clock| clock.synchronised);
         let clock_age = if synchronised { SYNCHRONISED_CLOCK_AGE } else { CLOCK_AGE };
-        let units = self.units.get(now, UNITS_AGE, systemd::units);
         let clock = self.clock.get(now, clock_age, clock::tracking);
+        Seen { units, clock, ..self.glance() }
+    }
+
+    /// What there is to be seen without asking another program.
+    pub(crate) fn glance(&self) -> Seen {
         let addresses = rtnetlink::addresses().unwrap_or_default();
         let boottime = clock_gettime(ClockId::Boottime).tv_sec;
-        let uptime_s = u64::try_from(boottime).unwrap_or_default();
-        let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let storage = storage(&self.root).unwrap_or_default();
-        Seen { units, clock, uptime_s, hostname, storage, ..files(&self.root, &addresses) }
+        Seen {
+            uptime_s: u64::try_from(boottime).unwrap_or_default(),
+            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            storage: storage(&self.root).unwrap_or_default(),
+            ..files(&self.root, &addresses)
+        }
     }
 }
 
 /// An answer, and when it was given.
 #[derive(Debug)]
-struct Remembered<T>(Option<(Instant, Result<T, String>)>);
+struct Remembered<T>(Option<(Instant, T)>);
 
 impl<T: Clone> Remembered<T> {
     /// The answer, asked for again if it is older than `age`.
@@ -67,14 +82,20 @@ impl<T: Clone> Remembered<T> {
         age: Duration,
         ask: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, String> {
-        match &self.0 {
-            Some((then, answer)) if now.duration_since(*then) < age => answer.clone(),
-            _ => {
-                let answer = ask().map_err(|error| error.to_string());
-                self.0 = Some((now, answer.clone()));
-                answer
-            }
+        let old = self.0.as_ref().map(|(then, answer)| (now.duration_since(*then), answer));
+        match old {
+            Some((since, answer)) if since < age => Ok(answer.clone()),
+            _ => match (ask(), old) {
+                (Ok(answer), _) => Ok(self.0.insert((now, answer)).1.clone()),
+                (Err(_), Some((since, answer))) if since < STALE => Ok(answer.clone()),
+                (Err(error), _) => Err(error.to_string()),
+            },
         }
+    }
+
+    /// Whether the last answer was such a one.
+    fn is(&self, such: impl FnOnce(&T) -> bool) -> bool {
+        self.0.as_ref().is_some_and(|(_, answer)| such(answer))
     }
 }
 
@@ -89,7 +110,7 @@ pub(crate) fn files(root: &Root, addresses: &[Address]) -> Seen {
             .and_then(|content| boot_count::variable_text(&content))
             .and_then(|entry| boot_count::tries(&entry)),
         verified: root_is_verified(root),
-        units: Ok(Units::default()),
+        units: Err("it was not asked".to_owned()),
         clock: Ok(Clock::default()),
         hostname: String::new(),
         release: release(root),
@@ -179,7 +200,7 @@ fn interface(folder: &Path, name: String, addresses: &[Address]) -> Option<Inter
         name,
         mac: value("address"),
         // Reading these fails while the interface is down; drivers that know no speed say -1.
-        carrier: value("carrier").as_deref() == Some("1"),
+        carrier: value("carrier").map(|carrier| carrier == "1"),
         speed_mbit: value("speed").and_then(|speed| speed.parse().ok()).filter(|speed| *speed > 0),
         addresses: own,
     })
@@ -245,6 +266,7 @@ mod tests {
         let (_dir, root) = machine(&[
             ("/sys/class/net/lo/ifindex", "1\n"),
             ("/sys/class/net/enp2s0/ifindex", "3\n"),
+            ("/sys/class/net/enp2s0/carrier", "0\n"),
             ("/sys/class/net/enp2s0/device/vendor", "0x1af4\n"),
             ("/sys/class/net/enp1s0/ifindex", "2\n"),
             ("/sys/class/net/enp1s0/address", "52:54:00:12:34:56\n"),
@@ -270,15 +292,15 @@ mod tests {
                 let own: Vec<String> =
                     card.addresses.iter().map(|a| format!("{}/{}", a.address, a.prefix)).collect();
                 let speed = card.speed_mbit.unwrap_or(0);
-                format!("{} {} {speed} {}", card.name, card.carrier, own.join(" "))
+                format!("{} {:?} {speed} {}", card.name, card.carrier, own.join(" "))
             })
             .collect();
         assert_eq!(
             shown,
             [
-                "bond0 false 10000 198.51.100.7/24",
-                "enp1s0 true 0 192.0.2.10/24 2001:db8::10/64 fe80::1/64",
-                "enp2s0 false 0 ",
+                "bond0 None 10000 198.51.100.7/24",
+                "enp1s0 Some(true) 0 192.0.2.10/24 2001:db8::10/64 fe80::1/64",
+                "enp2s0 Some(false) 0 ",
             ]
         );
     }
@@ -320,14 +342,18 @@ mod tests {
         let mut asked = 0;
         let mut remembered = Remembered(None);
         let start = Instant::now();
-        for (second, expected) in [(0, 1), (9, 1), (10, 2), (11, 2), (25, 3)] {
-            let now = start + Duration::from_secs(second);
-            let answer = remembered.get(now, Duration::from_secs(10), || {
+        let mut get = |second, works: bool| {
+            remembered.get(start + Duration::from_secs(second), Duration::from_secs(10), || {
                 asked += 1;
-                if asked == 2 { Err("late") } else { Ok(asked) }
-            });
-            assert_eq!(answer, if expected == 2 { Err("late".to_owned()) } else { Ok(expected) });
-        }
+                if works { Ok(asked) } else { Err("no answer") }
+            })
+        };
+        assert_eq!(get(0, false), Err("no answer".to_owned()));
+        assert_eq!(get(1, true), Ok(2));
+        assert_eq!(get(10, true), Ok(2), "it is young enough");
+        assert_eq!(get(11, true), Ok(3));
+        assert_eq!(get(100, false), Ok(3), "the old one stands in");
+        assert_eq!(get(101, false), Err("no answer".to_owned()));
     }
 
     #[test]

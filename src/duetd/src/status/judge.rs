@@ -29,7 +29,7 @@ const TOO_FULL: u64 = 95;
 
 /// How long after the start, in seconds, systemd's first answer, an address and the time may take;
 /// much longer than on a quiet machine, since some are started together with many others.
-const START_PATIENCE_S: u64 = 180;
+pub(crate) const START_PATIENCE_S: u64 = 180;
 const ADDRESS_PATIENCE_S: u64 = 180;
 const CLOCK_PATIENCE_S: u64 = 600;
 
@@ -160,7 +160,7 @@ fn network(seen: &Seen, found: &mut Vec<Finding>) {
         bad("network.no-card", format!("{what} It has no network card that its kernel knows."), {
             "Use a card that Duet's documentation lists."
         })
-    } else if seen.network.iter().all(|card| !card.carrier) {
+    } else if seen.network.iter().all(|card| card.carrier == Some(false)) {
         bad("network.no-cable", format!("{what} No cable is connected."), "Connect one.")
     } else {
         bad(

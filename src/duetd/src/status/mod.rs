@@ -157,8 +157,8 @@ pub(crate) struct Interface {
     pub name: String,
     /// Its hardware address.
     pub mac: Option<String>,
-    /// Whether something is at the other end of the cable.
-    pub carrier: bool,
+    /// Whether something is at the other end of the cable; not known while the interface is down.
+    pub carrier: Option<bool>,
     /// Its speed, where the driver says one.
     pub speed_mbit: Option<u32>,
     /// Its addresses, link-local ones last.

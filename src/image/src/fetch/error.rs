@@ -211,3 +211,42 @@ fn listed(labels: &[String]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use miette::Diagnostic;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_from_a_forbidden_one() {
+        for (kind, code) in [
+            (io::ErrorKind::StorageFull, "output::disk_full"),
+            (io::ErrorKind::QuotaExceeded, "output::disk_full"),
+            (io::ErrorKind::PermissionDenied, "output::cache"),
+            (io::ErrorKind::ReadOnlyFilesystem, "output::cache"),
+        ] {
+            let error = FetchError::cache("write", Path::new("/cache/x"), kind.into());
+            assert_eq!(error.code().map(|code| code.to_string()).as_deref(), Some(code));
+        }
+    }
+
+    #[test]
+    fn a_long_list_stays_on_one_screen() {
+        let labels: Vec<String> = (0..50).map(|i| format!("package{i} 1.0")).collect();
+        let text = FetchError::Gone { labels }.to_string();
+        assert_eq!(text.lines().count(), 14);
+        assert!(text.ends_with("\n  and 38 more"), "{text}");
+    }
+
+    #[test]
+    fn a_real_failure_tells_more_than_what_is_gone() {
+        let gone = |label: &str| FetchError::Gone { labels: vec![label.to_owned()] };
+        let url = FetchError::BadUrl { url: "x".to_owned() };
+        let told = FetchError::most_telling([gone("b"), url, gone("a")].into_iter());
+        assert!(matches!(told, Some(FetchError::BadUrl { .. })));
+        let told = FetchError::most_telling([gone("b"), gone("a")].into_iter());
+        assert!(matches!(told, Some(FetchError::Gone { labels }) if labels == ["a", "b"]));
+        assert!(FetchError::most_telling(std::iter::empty()).is_none());
+    }
+}

@@ -258,10 +258,10 @@ mod tests {
         };
     }
 
-    /// What the keyring of the fixtures makes of a text, on the day after most were signed.
+    /// What the keyring of the fixtures makes of a text, two days after most were signed.
     fn judge(text: &[u8]) -> Result<Verified, Vec<Doubt>> {
         let keyring = Keyring::parse(fixture!("keyring.gpg")).unwrap();
-        let now = "2026-11-22T00:00:00Z".parse().unwrap();
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
         let judged = keyring.verify(std::str::from_utf8(text).unwrap(), now);
         judged.map_err(|doubts| doubts.into_iter().map(|(_, doubt)| doubt).collect())
     }

@@ -19,19 +19,10 @@ const BOOT_LIMIT: Duration = Duration::from_secs(240);
 
 /// Loaded on every machine, in this order. crc32c comes first: libcrc32c and ext4 look for it when
 /// they start and do not say so in their dependencies.
-const ALWAYS: [&str; 9] = [
-    "crc32c_generic",
-    "libcrc32c",
-    "erofs",
-    "dm_verity",
-    "ext4",
-    "vfat",
-    "nls_cp437",
-    "nls_ascii",
-    "loop",
-];
+const ALWAYS: [&str; 8] =
+    ["crc32c_generic", "libcrc32c", "erofs", "dm_verity", "ext4", "vfat", "nls_cp437", "nls_ascii"];
 /// Loaded when a device asks for them.
-const DRIVERS: [&str; 9] = [
+const DRIVERS: [&str; 10] = [
     "virtio_blk",
     "virtio_scsi",
     "nvme",
@@ -41,6 +32,7 @@ const DRIVERS: [&str; 9] = [
     "ehci_pci",
     "usb_storage",
     "uas",
+    "loop",
 ];
 
 /// What the machines are made of.
