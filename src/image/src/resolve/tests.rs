@@ -1,3 +1,5 @@
+//! Resolving small, made-up repositories: what is chosen, and how a refusal reads.
+
 #![allow(clippy::unwrap_used)]
 
 use expect_test::{Expect, expect};
