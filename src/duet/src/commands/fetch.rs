@@ -16,7 +16,7 @@ use crate::load;
 pub(crate) struct Fetch {
     /// The profiles; without any, all that are locked
     #[arg(value_name = "PROFILE")]
-    profiles: Vec<String>,
+    names: Vec<String>,
 
     #[command(flatten)]
     jobs: Jobs,
@@ -31,7 +31,7 @@ pub(crate) struct Fetch {
 impl Fetch {
     pub(super) fn run(&self, console: &Console) -> Ended {
         let folder = self.profiles_dir.find()?;
-        let names = match self.profiles.as_slice() {
+        let names = match self.names.as_slice() {
             [] => load::lockable(&folder)?,
             names => names.to_vec(),
         };

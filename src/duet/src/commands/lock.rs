@@ -35,7 +35,7 @@ struct Stale {
 pub(crate) struct LockCommand {
     /// The profiles; without any, all that something is built from
     #[arg(value_name = "PROFILE")]
-    profiles: Vec<String>,
+    names: Vec<String>,
 
     /// Take newer packages where there are any, and say which
     #[arg(long, conflicts_with = "check")]
@@ -74,7 +74,7 @@ struct Locked {
 impl LockCommand {
     pub(super) fn run(&self, console: &Console) -> Ended {
         let folder = self.profiles_dir.find()?;
-        let names = match self.profiles.as_slice() {
+        let names = match self.names.as_slice() {
             [] => load::lockable(&folder)?,
             names => names.to_vec(),
         };

@@ -26,7 +26,7 @@ pub(super) fn obtain(
     }
     meter.reach(partial.length());
     let mut download = Download { transport, wanted, options, partial, meter };
-    download.from_anywhere()?;
+    download.ask_everybody()?;
     download.partial.keep()
 }
 
@@ -53,14 +53,14 @@ enum Failure {
 
 impl Download<'_> {
     /// Asks the mirrors in order, then the archives if a mirror has the object no longer.
-    fn from_anywhere(&mut self) -> Result<(), FetchError> {
+    fn ask_everybody(&mut self) -> Result<(), FetchError> {
         let mut absent = false;
         let mut first_failure = None;
         for (is_archive, url) in self.urls() {
             if is_archive && !absent {
                 break;
             }
-            match self.from_url(&url) {
+            match self.ask(&url) {
                 Ok(()) => return Ok(()),
                 Err(Failure::Absent) => absent = true,
                 Err(Failure::Other(error)) => {
@@ -80,7 +80,7 @@ impl Download<'_> {
     }
 
     /// Fetches the rest from `url`, trying again (and continuing) as long as there is hope.
-    fn from_url(&mut self, url: &str) -> Result<(), Failure> {
+    fn ask(&mut self, url: &str) -> Result<(), Failure> {
         let mut fruitless = 0;
         let mut doubted = self.partial.length() > 0;
         loop {

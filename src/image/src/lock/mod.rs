@@ -10,6 +10,7 @@ mod make;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::sync::Arc;
 
 use miette::{NamedSource, SourceSpan};
 use serde::{Deserialize, Serialize};
@@ -148,7 +149,7 @@ pub enum LockError {
         reason: String,
         /// Its text.
         #[source_code]
-        text: NamedSource<String>,
+        text: Arc<NamedSource<String>>,
         /// Where.
         #[label("here")]
         span: Option<SourceSpan>,
@@ -200,7 +201,7 @@ impl Lock {
             toml::from_str(text).map_err(|error: toml::de::Error| LockError::Syntax {
                 file: file.to_owned(),
                 reason: error.message().to_owned(),
-                text: NamedSource::new(file, text.to_owned()).with_language("toml"),
+                text: Arc::new(NamedSource::new(file, text.to_owned()).with_language("toml")),
                 span: error.span().map(SourceSpan::from),
             })?;
         match lock.contradiction() {

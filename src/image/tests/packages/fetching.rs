@@ -104,7 +104,7 @@ fn what_one_run_began_the_next_one_ends() {
     let mut bench = Bench::new();
     bench.options.attempts = 1;
     let wanted = bench.serve("/a", &content(1), Manner::Short(20_000));
-    let error = bench.fetch(&[wanted.clone()]).unwrap_err();
+    let error = bench.fetch(std::slice::from_ref(&wanted)).unwrap_err();
     assert_eq!(class(&error), "network::short");
     assert!(error.to_string().ends_with("ended after 20000 of 200000 bytes of a 1.0-1"), "{error}");
     assert_eq!(size_of(&bench.partial(&wanted)), 20_000);
@@ -143,7 +143,7 @@ fn wrong_bytes_never_get_into_the_cache() {
         [(Manner::Wrong, "integrity::hash"), (Manner::Longer, "integrity::size")]
     {
         let wanted = bench.serve("/a", &content(1), manner);
-        let error = bench.fetch(&[wanted.clone()]).unwrap_err();
+        let error = bench.fetch(std::slice::from_ref(&wanted)).unwrap_err();
         assert_eq!(class(&error), expected);
         assert!(!bench.cache.holds(&wanted.sha256, wanted.size));
         assert_eq!(size_of(&bench.partial(&wanted)), 0, "what is wrong is not continued");
@@ -205,7 +205,7 @@ fn archives_are_asked_only_for_what_a_mirror_has_no_longer() {
     let mut wanted = bench.serve("/mirror/a", &content(1), Manner::Absent);
     let archive = bench.serve("/archive/a", &content(1), Manner::Normal);
     wanted.archives = vec![bench.server.url("/archive/none"), archive.mirrors[0].clone()];
-    bench.fetch(&[wanted.clone()]).unwrap();
+    bench.fetch(std::slice::from_ref(&wanted)).unwrap();
     assert_eq!(bench.server.requests(), ["/mirror/a", "/archive/none", "/archive/a"]);
     fs::remove_file(bench.cache.object(&wanted.sha256)).unwrap();
     bench.server.forget_requests();
@@ -281,10 +281,10 @@ fn local_files_are_mirrors_too() {
     fs::write(&file, content(1)).unwrap();
     let mut wanted = bench.serve("/a", &content(1), Manner::Normal);
     wanted.mirrors = vec![format!("file://{}", file.display())];
-    bench.fetch(&[wanted.clone()]).unwrap();
+    bench.fetch(std::slice::from_ref(&wanted)).unwrap();
     let other =
         Wanted { sha256: Digest([7; 32]), mirrors: vec!["file:///no/such".to_owned()], ..wanted };
-    assert_eq!(class(&bench.fetch(&[other.clone()]).unwrap_err()), "network::gone");
+    assert_eq!(class(&bench.fetch(std::slice::from_ref(&other)).unwrap_err()), "network::gone");
     let other = Wanted { mirrors: vec!["ftp://example.org/a".to_owned()], ..other };
     assert_eq!(class(&bench.fetch(&[other]).unwrap_err()), "input::url");
 }
