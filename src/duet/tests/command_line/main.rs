@@ -68,13 +68,15 @@ fn what_is_typed_wrong_is_said_with_the_word_that_was_meant() {
         folder.path(),
         &["biuld"],
         expect![[r#"
-        error: unrecognized subcommand 'biuld'
+            error: unrecognized subcommand 'biuld'
 
-        Usage: duet [OPTIONS] <COMMAND>
+              hint: a similar subcommand exists: 'build'
 
-        For more information, try '--help'.
-        => 2
-    "#]],
+            Usage: duet [OPTIONS] <COMMAND>
+
+            For more information, try '--help'.
+            => 2
+        "#]],
     );
     check(
         folder.path(),
