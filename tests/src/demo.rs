@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::judge::ask_tool;
 use crate::programs::{Hold, duet, hold, kept, target};
 use crate::run::{Said, run};
 
@@ -119,6 +120,16 @@ pub fn cache() -> PathBuf {
     variable("DUET_CACHE")
         .or_else(|| Some(of_user()?.join("duet")))
         .expect("HOME, XDG_CACHE_HOME or DUET_CACHE is set")
+}
+
+/// Lays out a root file system in the folder `to`, which is emptied first, and returns what fsck.erofs
+/// said of it.
+#[track_caller]
+pub fn extract(built: &Built, to: &Path) -> Said {
+    let _ = fs::remove_dir_all(to);
+    let extract = format!("--extract={}", to.display());
+    let erofs = built.artefact(".root.erofs");
+    ask_tool(&cache(), "usr/bin/fsck.erofs", &[&extract, &"--no-preserve", &erofs])
 }
 
 /// The private key that logs in to the site's machines.

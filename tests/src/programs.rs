@@ -99,3 +99,14 @@ pub fn node_program(name: &str) -> PathBuf {
     let _ = duet();
     target().join("node/x86_64-unknown-linux-gnu/release").join(name)
 }
+
+/// What the tests boot in the place of systemd: it says what /init has prepared.
+///
+/// # Panics
+/// If it does not compile.
+pub fn probe() -> PathBuf {
+    let _one_compiler = hold("programs");
+    let mut script = plain(checkout().join(".ci/programs"));
+    let _ = run(script.arg("probe").env("CARGO_TARGET_DIR", target()), COMPILING).well();
+    target().join("node/x86_64-unknown-linux-gnu/release/examples/probe")
+}

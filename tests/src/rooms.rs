@@ -12,7 +12,7 @@ use lab::{
 };
 use site::Room;
 
-use crate::demo::{Demo, cache, login_key};
+use crate::demo::{Demo, cache, demo, login_key};
 use crate::programs::{Hold, duet, hold, kept, plain};
 use crate::run::{Said, run};
 
@@ -193,11 +193,31 @@ fn fresh(name: &str) -> PathBuf {
     dir
 }
 
-/// The tree with QEMU that `duet lab` unpacked.
-fn lab_tools() -> PathBuf {
-    let trees = fs::read_dir(cache().join("tools")).expect("`duet lab` unpacks its tools");
+/// The tree with QEMU and its firmware, which `duet lab up` unpacks if it is not there.
+///
+/// # Panics
+/// If it is not there afterwards.
+#[must_use]
+pub fn lab_tools() -> PathBuf {
+    let _one_unpacks = hold("lab-tools");
+    if let Some(tree) = unpacked() {
+        return tree;
+    }
+    let disk = demo().rooms[0].disk();
+    let dir = kept("labs").join("unpack");
+    let lab = |words: &[&str]| {
+        let mut command = duet();
+        command.arg("lab").args(words).arg("--dir").arg(&dir).env("DUET_CACHE", cache());
+        command
+    };
+    let mut up = lab(&["up"]);
+    let _ = run(up.arg("--image-a").arg(&disk).arg("--image-b").arg(&disk), BOOT).well();
+    let _ = run(&mut lab(&["down"]), BOOT).well();
+    unpacked().expect("`duet lab up` has unpacked QEMU")
+}
+
+fn unpacked() -> Option<PathBuf> {
+    let trees = fs::read_dir(cache().join("tools")).ok()?;
     let mut trees = trees.flatten().map(|tree| tree.path());
-    trees
-        .find(|tree| tree.join("usr/bin/qemu-system-x86_64").exists())
-        .expect("`duet lab up` has unpacked QEMU")
+    trees.find(|tree| tree.join("usr/bin/qemu-system-x86_64").exists())
 }

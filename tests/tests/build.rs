@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tests::bytes::{cut, first_difference, flip};
-use tests::demo::{Built, build, cache, demo, finish};
-use tests::judge::{ask, ask_tool, spdx_validator};
+use tests::demo::{Built, build, cache, demo, extract, finish};
+use tests::judge::{ask, spdx_validator};
 use tests::programs::{checkout, kept, plain};
 use tests::run::run;
 
@@ -123,11 +123,7 @@ fn veritysetup_accepts_the_hash_tree_and_no_other() {
 fn fsck_accepts_the_root_and_dpkg_reads_its_packages() {
     let built = &demo().rooms[0];
     let tree = kept("root");
-    let _ = fs::remove_dir_all(&tree);
-    let extract = format!("--extract={}", tree.display());
-    let erofs = built.artefact(".root.erofs");
-    let fsck = ask_tool(&cache(), "usr/bin/fsck.erofs", &[&extract, &"--no-preserve", &erofs]);
-    assert!(fsck.well().out.contains("No errors found"));
+    assert!(extract(built, &tree).well().out.contains("No errors found"));
 
     // What `files.txt` says is what is there.
     let list = fs::read_to_string(built.artefact(".files.txt")).unwrap();

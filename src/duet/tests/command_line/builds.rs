@@ -19,17 +19,25 @@ fn with_profiles() -> tempfile::TempDir {
 #[test]
 fn a_profile_that_is_not_there_is_answered_with_those_that_are() {
     let folder = with_profiles();
-    check(folder.path(), &["lock", "tolls"], expect![[r#"
+    check(
+        folder.path(),
+        &["lock", "tolls"],
+        expect![[r#"
         error: there is no profile `tolls` in ./profiles
         hint: the profiles there are: debian, tools
         => 2
-    "#]]);
-    check(folder.path(), &["lock", "--profiles", "gone"], expect![[r#"
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["lock", "--profiles", "gone"],
+        expect![[r#"
         error: cannot read the folder of profiles gone
         cause: No such file or directory (os error 2)
         hint: see whether the path is right and the file is there
         => 3
-    "#]]);
+    "#]],
+    );
     fs::remove_dir_all(folder.path().join("profiles")).unwrap();
     let output = run(folder.path(), &["fetch", "--profiles", "profiles", "tools"]);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
@@ -40,7 +48,10 @@ fn a_profile_with_slips_is_shown_with_their_places() {
     let folder = with_profiles();
     let file = folder.path().join("profiles/tools.toml");
     fs::write(&file, "sumary = \"Tools\"\ninherit = \"debian\"\n").unwrap();
-    check(folder.path(), &["lock", "tools"], expect![[r#"
+    check(
+        folder.path(),
+        &["lock", "tools"],
+        expect![[r#"
         error: a problem in ./profiles/tools.toml:
 
         ./profiles/tools.toml:1:1: unknown key `sumary`
@@ -50,50 +61,74 @@ fn a_profile_with_slips_is_shown_with_their_places() {
 
         hint: correct the file and run the same command again; nothing was changed
         => 3
-    "#]]);
+    "#]],
+    );
     fs::write(&file, "summary = \"Tools\"\ninherit = \"nothing\"\n").unwrap();
-    check(folder.path(), &["lock", "tools"], expect![[r#"
+    check(
+        folder.path(),
+        &["lock", "tools"],
+        expect![[r#"
         error: there is no profile `nothing` in ./profiles
         hint: the profiles there are: debian, tools
         => 2
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn what_is_not_locked_is_neither_fetched_nor_built() {
     let folder = with_profiles();
-    check(folder.path(), &["lock", "--check"], expect![[r#"
+    check(
+        folder.path(),
+        &["lock", "--check"],
+        expect![[r#"
         error: not locked as the profile asks now: tools
         hint: run: duet lock tools
         => 3
-    "#]]);
-    check(folder.path(), &["fetch", "tools"], expect![[r#"
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["fetch", "tools"],
+        expect![[r#"
         error: the profile `tools` has no lock
         hint: make one: duet lock tools
         => 3
-    "#]]);
+    "#]],
+    );
     fs::write(folder.path().join("profiles/tools.lock"), "format = 1\nformta = 2\n").unwrap();
-    check(folder.path(), &["fetch", "tools"], expect![[r#"
+    check(
+        folder.path(),
+        &["fetch", "tools"],
+        expect![[r#"
         error: cannot read the lock ./profiles/tools.lock: unknown field `formta`, expected one of `format`, `profile`, `architecture`, `request`, `repository`, `dropped`, `package`
          --> ./profiles/tools.lock:2:1
         2 | formta
           | ^^^^^^ here
         hint: a lock is not edited by hand: restore it from version control, or make it anew with `duet lock`
         => 3
-    "#]]);
+    "#]],
+    );
     fs::write(folder.path().join("profiles/tools.lock"), "format = 9\n").unwrap();
-    check(folder.path(), &["fetch", "tools"], expect![[r#"
+    check(
+        folder.path(),
+        &["fetch", "tools"],
+        expect![[r#"
         error: the lock ./profiles/tools.lock has the format 9, and this program reads 1
         hint: make it anew with `duet lock`, or use the duet that wrote it
         => 3
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_build_needs_a_room_a_version_and_the_node_s_programs() {
     let folder = with_profiles();
     let build = ["build", "tools", "--site", "x/site.toml"];
-    check(folder.path(), &build, expect![[r#"
+    check(
+        folder.path(),
+        &build,
+        expect![[r#"
         error: the following required arguments were not provided:
           --room <ROOM>
 
@@ -101,25 +136,38 @@ fn a_build_needs_a_room_a_version_and_the_node_s_programs() {
 
         For more information, try '--help'.
         => 2
-    "#]]);
+    "#]],
+    );
     let build = [&build[..], &["--room", "a"]].concat();
-    check(folder.path(), &[&build[..], &["--version", "1+2"]].concat(), expect![[r#"
+    check(
+        folder.path(),
+        &[&build[..], &["--version", "1+2"]].concat(),
+        expect![[r#"
         error: invalid value '1+2' for '--version <V>': a version has 1 to 40 of: letters, digits, `.`, `-`, `~` and `^`
 
         For more information, try '--help'.
         => 2
-    "#]]);
-    check(folder.path(), &[&build[..], &["--jobs", "0"]].concat(), expect![[r#"
+    "#]],
+    );
+    check(
+        folder.path(),
+        &[&build[..], &["--jobs", "0"]].concat(),
+        expect![[r#"
         error: invalid value '0' for '--jobs <N>': 0 is not in 1..=32
 
         For more information, try '--help'.
         => 2
-    "#]]);
-    check(folder.path(), &[&build[..], &["--node-programs", "gone"]].concat(), expect![[r#"
+    "#]],
+    );
+    check(
+        folder.path(),
+        &[&build[..], &["--node-programs", "gone"]].concat(),
+        expect![[r#"
         error: the profile `tools` has no lock
         hint: make one: duet lock tools
         => 3
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -128,17 +176,25 @@ fn only_a_cache_is_cleaned() {
     let home = folder.path().join("home");
     fs::create_dir_all(home.join("objects")).unwrap();
     fs::write(home.join("objects/precious"), "x").unwrap();
-    check(folder.path(), &["cache", "clean", "--all", "--cache", "home"], expect![[r#"
+    check(
+        folder.path(),
+        &["cache", "clean", "--all", "--cache", "home"],
+        expect![[r#"
         error: home is not a cache of duet: it has no CACHEDIR.TAG
         hint: give the cache's folder with --cache or DUET_CACHE
         => 2
-    "#]]);
+    "#]],
+    );
     assert!(home.join("objects/precious").exists());
-    check(folder.path(), &["cache", "size"], expect![[r#"
+    check(
+        folder.path(),
+        &["cache", "size"],
+        expect![[r#"
         error: FOLDER/.cache/duet is not a cache of duet: it has no CACHEDIR.TAG
         hint: give the cache's folder with --cache or DUET_CACHE
         => 2
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -152,25 +208,37 @@ fn a_cache_is_measured_and_emptied() {
     }
     fs::hard_link(cache.join("objects/ab/abcd"), cache.join("tools/x/again")).unwrap();
     fs::write(cache.join("CACHEDIR.TAG"), "").unwrap();
-    check(folder.path(), &["cache", "size"], expect![[r#"
+    check(
+        folder.path(),
+        &["cache", "size"],
+        expect![[r#"
         FOLDER/.cache/duet
           objects            3 MiB
           tools              1 MiB
           in all             4 MiB
         => 0
-    "#]]);
+    "#]],
+    );
     let json = succeed(folder.path(), &["cache", "size", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["bytes"], 4 << 20);
-    check(folder.path(), &["cache", "clean"], expect![[r#"
+    check(
+        folder.path(),
+        &["cache", "clean"],
+        expect![[r#"
         1 MiB freed, 3 MiB left in FOLDER/.cache/duet
         => 0
-    "#]]);
+    "#]],
+    );
     assert!(cache.join("objects/ab/abcd").exists() && !cache.join("tools").exists());
-    check(folder.path(), &["cache", "clean", "--all"], expect![[r#"
+    check(
+        folder.path(),
+        &["cache", "clean", "--all"],
+        expect![[r#"
         3 MiB freed, 0 MiB left in FOLDER/.cache/duet
         => 0
-    "#]]);
+    "#]],
+    );
     assert!(!cache.join("objects").exists() && cache.join("CACHEDIR.TAG").exists());
 }
 
@@ -197,21 +265,32 @@ fn what_is_no_artefact_is_refused() {
 #[test]
 fn a_lab_without_images_says_which_commands_make_them() {
     let folder = with_profiles();
-    check(folder.path(), &["lab", "up"], expect![[r#"
+    check(
+        folder.path(),
+        &["lab", "up"],
+        expect![[r#"
         error: there is no disk image of room a in ./x/build/a
         hint: build both rooms first:
           duet build control --site ./x/site.toml --room a
           duet build control --site ./x/site.toml --room b
         or name the images with --image-a and --image-b
         => 2
-    "#]]);
+    "#]],
+    );
     succeed(folder.path(), &["site", "new", "y"]);
-    check(folder.path(), &["lab", "up"], expect![[r#"
+    check(
+        folder.path(),
+        &["lab", "up"],
+        expect![[r#"
         error: cannot find the site; looked in ./site.toml, ./x/site.toml, ./y/site.toml
         hint: name the site file with --site; `duet site new` makes one
         => 2
-    "#]]);
-    check(folder.path(), &["lab", "up", "--image-a", "a.raw"], expect![[r#"
+    "#]],
+    );
+    check(
+        folder.path(),
+        &["lab", "up", "--image-a", "a.raw"],
+        expect![[r#"
         error: the following required arguments were not provided:
           --image-b <FILE>
 
@@ -219,7 +298,8 @@ fn a_lab_without_images_says_which_commands_make_them() {
 
         For more information, try '--help'.
         => 2
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -244,7 +324,8 @@ fn ctrl_c_ends_with_its_own_code() {
     assert_eq!(code, Some(130), "{said}");
     expect![[r#"
         interrupted: nothing unfinished has a final name; run it again
-    "#]].assert_eq(&said);
+    "#]]
+    .assert_eq(&said);
 }
 
 /// Any keyring will do where nothing is ever verified.

@@ -54,7 +54,7 @@ pub(crate) fn health(seen: &Seen, findings: &[Finding]) -> Health {
     let starting = match &seen.units {
         Ok(units) => !units.is_active(STARTED),
         Err(_) => seen.uptime_s < START_PATIENCE_S,
-    };
+    } || (!has_address(seen) && seen.uptime_s < ADDRESS_PATIENCE_S);
     match findings.first().map(|finding| finding.severity) {
         Some(Severity::Bad) => Health::Bad,
         _ if starting => Health::Starting,
@@ -149,10 +149,14 @@ fn storage(seen: &Seen, found: &mut Vec<Finding>) {
     }
 }
 
+/// Whether somebody beyond the next switch could reach this node.
+fn has_address(seen: &Seen) -> bool {
+    let mut addresses = seen.network.iter().flat_map(|card| &card.addresses);
+    addresses.any(|address| address.is_routable())
+}
+
 fn network(seen: &Seen, found: &mut Vec<Finding>) {
-    let reachable =
-        seen.network.iter().any(|card| card.addresses.iter().any(|address| address.is_routable()));
-    if reachable || seen.uptime_s < ADDRESS_PATIENCE_S {
+    if has_address(seen) || seen.uptime_s < ADDRESS_PATIENCE_S {
         return;
     }
     let what = "This node has no address and cannot be reached.";

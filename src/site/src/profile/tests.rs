@@ -408,6 +408,10 @@ fn the_profiles_of_the_project_are_good() {
             continue;
         }
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        // The reviewed list of maintainer scripts lies beside the profiles and is none.
+        if name == "scripts" {
+            continue;
+        }
         let mut chain = Chain::default();
         let mut next = Some(name.clone());
         while let Some(name) = next {

@@ -1,18 +1,25 @@
 //! A QEMU machine that boots /init by itself: no firmware, no systemd, one disk.
 //!
-//! Needs a kernel, tools and a built /init, which the environment names; see [`Rig::from_env`].
+//! Kernel, modules and most tools are those of the demo's image; see [`Rig::new`].
 #![allow(clippy::unwrap_used)]
 
 use formats::cpio::Writer;
 use formats::gpt::{Guid, SECTOR, Table, Wanted};
+use formats::uki::Uki;
 use formats::verity::{BLOCK, Tree};
+use lab::Tools;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use tests::demo::{cache, demo, extract};
+use tests::judge::ask_tool;
+use tests::programs::{kept, node_program, probe};
+use tests::rooms::lab_tools;
 
 /// A boot takes 10 s on a quiet computer without KVM; this is for a busy one.
 const BOOT_LIMIT: Duration = Duration::from_secs(240);
@@ -37,9 +44,9 @@ const DRIVERS: [&str; 10] = [
 
 /// What the machines are made of.
 pub(crate) struct Rig {
-    qemu: PathBuf,
+    tools: Tools,
     kernel: PathBuf,
-    programs: PathBuf,
+    /// The root of the demo's image as a folder.
     tree: PathBuf,
     /// Where everything is written; removed at the end.
     pub(crate) folder: PathBuf,
@@ -69,33 +76,25 @@ pub(crate) struct Boot<'a> {
 }
 
 impl Rig {
-    /// `None`, with a word on why, unless the environment has all of
-    /// - `DUET_QEMU`: a program that is qemu-system-x86_64;
-    /// - `DUET_KERNEL`: Debian's vmlinuz, and `DUET_MODULES`: its /usr/lib/modules/VERSION;
-    /// - `DUET_TREE`: erofs-utils, dosfstools, e2fsprogs and their libraries, unpacked;
-    /// - `DUET_PROGRAMS`: a folder with a static `initrd` and `examples/probe`, as
-    ///   `cargo build --bins --examples` leaves it.
-    pub(crate) fn from_env(test: &str) -> Option<Self> {
-        let names = ["DUET_QEMU", "DUET_KERNEL", "DUET_MODULES", "DUET_TREE", "DUET_PROGRAMS"];
-        let values: Vec<PathBuf> =
-            names.iter().filter_map(std::env::var_os).map(PathBuf::from).collect();
-        let Ok([qemu, kernel, modules, tree, programs]) = <[PathBuf; 5]>::try_from(values) else {
-            let _ = writeln!(std::io::stderr(), "{test}: skipped, as {names:?} are not all set");
-            return None;
-        };
-        let folder =
-            std::env::temp_dir().join(format!("duet-initrd-{test}-{}", std::process::id()));
+    /// What a machine takes: QEMU of the lab, the kernel out of the demo's UKI, modules and tools out
+    /// of its root, mkfs.erofs of the build's tools, and `probe` in the place of systemd.
+    pub(crate) fn new(test: &str) -> Self {
+        let folder = kept("init").join(test);
+        let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).unwrap();
+        let uki = fs::read(demo().rooms[0].artefact(".efi")).unwrap();
+        let kernel = folder.join("linux");
+        fs::write(&kernel, Uki::parse(&uki).unwrap().section(".linux").unwrap()).unwrap();
         let mut rig = Self {
-            qemu,
+            tools: Tools::open(&lab_tools()).unwrap(),
             kernel,
-            programs,
-            tree,
+            tree: tree(),
             folder,
             modules: BTreeMap::new(),
             root: Vec::new(),
             verity: Tree { root: [0; 32], hash: Vec::new() },
         };
+        let modules = rig.tree.join("usr/lib/modules");
         let all = find_modules(&modules);
         for name in ALWAYS.iter().chain(&DRIVERS) {
             rig.add_module(name, &all);
@@ -103,7 +102,7 @@ impl Rig {
         rig.root = rig.make_root();
         let blocks = (rig.root.len() / BLOCK) as u64;
         rig.verity = Tree::build(&rig.root[..], blocks, &[7; 32], Guid::derived([8; 16])).unwrap();
-        Some(rig)
+        rig
     }
 
     /// The root hash in hexadecimal digits.
@@ -183,15 +182,13 @@ impl Rig {
         for file in files {
             fs::copy(self.tree.join(&file), root.join(&file)).unwrap();
         }
-        let probe = root.join("usr/lib/systemd/systemd");
-        fs::copy(self.programs.join("examples/probe"), &probe).unwrap();
-        fs::set_permissions(&probe, fs::Permissions::from_mode(0o755)).unwrap();
+        let place = root.join("usr/lib/systemd/systemd");
+        fs::copy(probe(), &place).unwrap();
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o755)).unwrap();
         let image = self.folder.join("root.erofs");
-        let (image_text, root_text) = (image.to_str().unwrap(), root.to_str().unwrap());
-        self.tool(
-            "usr/bin/mkfs.erofs",
-            &["--all-root", "-zzstd,3", "-C65536", image_text, root_text],
-        );
+        let words = ["--all-root", "-zzstd,3", "-C65536"];
+        let words = [&words[0], &words[1], &words[2], &image, &root] as [&dyn AsRef<OsStr>; 5];
+        let _ = ask_tool(&cache(), "usr/bin/mkfs.erofs", &words).well();
         fs::read(image).unwrap()
     }
 
@@ -252,7 +249,7 @@ impl Rig {
     /// The initramfs, in the shape that /init is promised (see its `drivers` module).
     pub(crate) fn initramfs(&self, extra: &[(&str, &[u8])]) -> Vec<u8> {
         let mut cpio = Writer::new(0);
-        cpio.file("init", 0o755, &fs::read(self.programs.join("initrd")).unwrap()).unwrap();
+        cpio.file("init", 0o755, &fs::read(node_program("initrd")).unwrap()).unwrap();
         cpio.directory("modules", 0o755).unwrap();
         let (mut alias, mut dep) = (String::new(), String::new());
         for (name, module) in &self.modules {
@@ -281,7 +278,7 @@ impl Rig {
         fs::write(&initramfs, self.initramfs(boot.extra)).unwrap();
         let console = self.folder.join("console");
         let _ = fs::remove_file(&console);
-        let mut qemu = Command::new(&self.qemu);
+        let mut qemu = self.tools.qemu();
         qemu.args(["-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "1", "-m", "512"])
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
             .arg("-serial")
@@ -337,6 +334,17 @@ impl Drop for Guard {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// The root of the demo's image as a folder, laid out once for all tests.
+fn tree() -> PathBuf {
+    static TREE: OnceLock<PathBuf> = OnceLock::new();
+    let lay_out = || {
+        let tree = kept("init").join("tree");
+        let _ = extract(&demo().rooms[0], &tree).well();
+        tree
+    };
+    TREE.get_or_init(lay_out).clone()
 }
 
 /// All modules of a kernel by their normal names.

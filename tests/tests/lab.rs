@@ -1,6 +1,5 @@
 //! The lab with the real QEMU and firmware, without an operating system: power, cables, consoles,
-//! and that nothing stays behind. Needs a tools tree (profiles/lab-tools.toml) named by
-//! `DUET_LAB_TOOLS`; says so and does nothing without one.
+//! and that nothing stays behind.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,27 +15,27 @@ use lab::{
     Stage, Step, Switch, Tools, WirePlan, free_ports,
 };
 use site::Room;
+use tests::programs::{Hold, hold};
+use tests::rooms::lab_tools;
 
 /// Four times what the firmware needs on two busy cores.
 const LIMIT: Duration = Duration::from_secs(90);
 
-fn tools() -> Option<Tools> {
-    // The variable is read here and not in the library, where it would be a hidden setting.
-    let root = std::env::var_os("DUET_LAB_TOOLS")?;
-    Some(Tools::open(Path::new(&root)).unwrap())
-}
-
 /// A lab in a directory of its own, ended also if the test fails.
 struct Scratch {
+    tools: Tools,
     dir: tempfile::TempDir,
+    _alone: Hold,
 }
 
 impl Scratch {
     fn new() -> Scratch {
+        let tools = Tools::open(&lab_tools()).unwrap();
+        let alone = hold("machines");
         let dir = tempfile::tempdir().unwrap();
         // Nothing to boot from: the firmware ends in its own shell.
         fs::write(dir.path().join("image"), vec![0; 4 << 20]).unwrap();
-        Scratch { dir }
+        Scratch { tools, dir, _alone: alone }
     }
 
     fn place(&self, name: &str) -> PathBuf {
@@ -70,8 +69,8 @@ impl Scratch {
         }
     }
 
-    fn up(&self, tools: &Tools, plan: LabPlan) -> Result<Lab, LabError> {
-        Lab::up(tools, plan, Path::new("/tmp"), &mut |_| {})
+    fn up(&self, plan: LabPlan) -> Result<Lab, LabError> {
+        Lab::up(&self.tools, plan, Path::new("/tmp"), &mut |_| {})
     }
 
     fn open(&self) -> Result<Lab, LabError> {
@@ -122,10 +121,9 @@ fn processes_in(dir: &Path) -> Vec<u32> {
 
 #[test]
 fn a_lab_comes_up_is_found_again_and_leaves_nothing_behind() {
-    let Some(tools) = tools() else { return };
     let scratch = Scratch::new();
     let mut steps = Vec::new();
-    let lab = Lab::up(&tools, scratch.plan(), Path::new("/tmp"), &mut |step| {
+    let lab = Lab::up(&scratch.tools, scratch.plan(), Path::new("/tmp"), &mut |step| {
         if let Step::On(name) = step {
             steps.push(name.to_owned());
         }
@@ -147,7 +145,7 @@ fn a_lab_comes_up_is_found_again_and_leaves_nothing_behind() {
         Power::On { condition: Some(condition), .. } if condition == "running"
     ));
     assert_eq!(processes_in(scratch.dir.path()).len(), 2);
-    assert!(matches!(scratch.up(&tools, scratch.plan()), Err(LabError::Up { .. })));
+    assert!(matches!(scratch.up(scratch.plan()), Err(LabError::Up { .. })));
     assert!(lab.screen("b1").unwrap().contains("UEFI Interactive Shell"));
     let picture = scratch.place("a1.png");
     lab.screendump("a1", &picture).unwrap();
@@ -183,9 +181,8 @@ fn list(dir: &Path, found: &mut Vec<String>) {
 
 #[test]
 fn a_plug_is_pulled_and_the_machine_comes_back_with_its_disk() {
-    let Some(tools) = tools() else { return };
     let scratch = Scratch::new();
-    let mut lab = scratch.up(&tools, scratch.plan()).unwrap();
+    let mut lab = scratch.up(scratch.plan()).unwrap();
     wait(&lab, &["a1"], shell);
     let old = pid(&lab, "a1");
     lab.power_off("a1", Switch::Plug).unwrap();
@@ -216,9 +213,8 @@ fn a_plug_is_pulled_and_the_machine_comes_back_with_its_disk() {
 
 #[test]
 fn an_interrupted_start_is_found_again_and_ended() {
-    let Some(tools) = tools() else { return };
     let scratch = Scratch::new();
-    let lab = scratch.up(&tools, scratch.plan()).unwrap();
+    let lab = scratch.up(scratch.plan()).unwrap();
     let process = ProcessId::of(pid(&lab, "b1")).unwrap().unwrap();
     fs::remove_file(scratch.place("lab/b1/run.json")).unwrap();
     assert_eq!(pid(&lab, "b1"), process.pid, "found by the number that QEMU wrote");
@@ -229,9 +225,8 @@ fn an_interrupted_start_is_found_again_and_ended() {
 
 #[test]
 fn a_cut_wire_carries_nothing_and_stays_cut_over_a_power_off() {
-    let Some(tools) = tools() else { return };
     let scratch = Scratch::new();
-    let mut lab = scratch.up(&tools, scratch.plan()).unwrap();
+    let mut lab = scratch.up(scratch.plan()).unwrap();
     wait(&lab, &["a1", "b1"], shell);
     let mut a1 = Shell::open(&lab, "a1");
     let mut b1 = Shell::open(&lab, "b1");
@@ -262,11 +257,10 @@ fn a_cut_wire_carries_nothing_and_stays_cut_over_a_power_off() {
 
 #[test]
 fn a_machine_that_cannot_start_takes_the_others_with_it() {
-    let Some(tools) = tools() else { return };
     let scratch = Scratch::new();
     let plan = scratch.plan();
     let taken = std::net::TcpListener::bind(("127.0.0.1", plan.machines[1].ssh_port)).unwrap();
-    let error = scratch.up(&tools, plan).unwrap_err();
+    let error = scratch.up(plan).unwrap_err();
     let help = miette::Diagnostic::help(&error).unwrap().to_string();
     assert!(help.contains("choose another one"), "{error}: {help}");
     drop(taken);
@@ -276,9 +270,8 @@ fn a_machine_that_cannot_start_takes_the_others_with_it() {
 
 #[test]
 fn the_console_bridges_a_terminal_to_the_firmwares_shell() {
-    let Some(tools) = tools() else { return };
     let scratch = Scratch::new();
-    let lab = scratch.up(&tools, scratch.plan()).unwrap();
+    let lab = scratch.up(scratch.plan()).unwrap();
     wait(&lab, &["a1"], shell);
     let (person, terminal) = UnixStream::pair().unwrap();
     let bridge = std::thread::spawn(move || lab.console("a1", &terminal, &terminal).unwrap());
@@ -290,7 +283,7 @@ fn the_console_bridges_a_terminal_to_the_firmwares_shell() {
 
 #[test]
 fn the_probe_decides_within_its_time() {
-    let Some(tools) = tools() else { return };
+    let tools = Tools::open(&lab_tools()).unwrap();
     let start = Instant::now();
     let probe = Accelerator::probe(&tools);
     assert!(start.elapsed() < Duration::from_secs(30));
