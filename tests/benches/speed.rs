@@ -127,8 +127,6 @@ fn against_mkosi(packages: &[Value], first: f64, overlay: f64, root: f64) -> Str
 /// The stages of a first boot and of a second.
 fn boot() -> String {
     let demo = demo();
-    // Unpacks the lab's tools.
-    drop(Machines::both(demo));
     let mut machines = Machines::one("bench", &demo.rooms[0].disk(), &login_key(demo));
     let stages = |machines: &Machines| {
         let sight = machines.wait("a1", "the status screen", BOOT, |sight| {

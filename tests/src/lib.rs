@@ -11,3 +11,4 @@ pub mod mirror;
 pub mod programs;
 pub mod rooms;
 pub mod run;
+pub mod tools;

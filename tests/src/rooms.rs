@@ -12,9 +12,10 @@ use lab::{
 };
 use site::Room;
 
-use crate::demo::{Demo, cache, demo, login_key};
+use crate::demo::{Demo, cache, login_key};
 use crate::programs::{Hold, duet, hold, kept, plain};
 use crate::run::{Said, run};
+use crate::tools::unpacked;
 
 /// A boot to the status screen takes 20 to 40 seconds in software emulation on a quiet computer, 70
 /// on a busy one; two at once take longer.
@@ -76,8 +77,7 @@ impl Machines {
         let login = Login { user: "root".into(), key: key.to_owned() };
         let (machines, wires) = (vec![machine], Vec::new());
         let plan = LabPlan { dir, machines, wires, login, accelerator: None };
-        let tools = Tools::open(&lab_tools()).expect("the lab's tools are unpacked");
-        let lab = Lab::up(&tools, plan, &short(), &mut |_| {});
+        let lab = Lab::up(&lab_tools(), plan, &short(), &mut |_| {});
         let lab = lab.unwrap_or_else(|error| panic!("{error:?}"));
         Machines { lab: Some(lab), _alone: alone }
     }
@@ -193,31 +193,11 @@ fn fresh(name: &str) -> PathBuf {
     dir
 }
 
-/// The tree with QEMU and its firmware, which `duet lab up` unpacks if it is not there.
+/// QEMU and its firmware.
 ///
 /// # Panics
-/// If it is not there afterwards.
+/// If they cannot be downloaded and unpacked.
 #[must_use]
-pub fn lab_tools() -> PathBuf {
-    let _one_unpacks = hold("lab-tools");
-    if let Some(tree) = unpacked() {
-        return tree;
-    }
-    let disk = demo().rooms[0].disk();
-    let dir = kept("labs").join("unpack");
-    let lab = |words: &[&str]| {
-        let mut command = duet();
-        command.arg("lab").args(words).arg("--dir").arg(&dir).env("DUET_CACHE", cache());
-        command
-    };
-    let mut up = lab(&["up"]);
-    let _ = run(up.arg("--image-a").arg(&disk).arg("--image-b").arg(&disk), BOOT).well();
-    let _ = run(&mut lab(&["down"]), BOOT).well();
-    unpacked().expect("`duet lab up` has unpacked QEMU")
-}
-
-fn unpacked() -> Option<PathBuf> {
-    let trees = fs::read_dir(cache().join("tools")).ok()?;
-    let mut trees = trees.flatten().map(|tree| tree.path());
-    trees.find(|tree| tree.join("usr/bin/qemu-system-x86_64").exists())
+pub fn lab_tools() -> Tools {
+    Tools::open(unpacked("lab-tools").root()).expect("the profile has all that the lab needs")
 }

@@ -30,7 +30,7 @@ struct Scratch {
 
 impl Scratch {
     fn new() -> Scratch {
-        let tools = Tools::open(&lab_tools()).unwrap();
+        let tools = lab_tools();
         let alone = hold("machines");
         let dir = tempfile::tempdir().unwrap();
         // Nothing to boot from: the firmware ends in its own shell.
@@ -283,7 +283,7 @@ fn the_console_bridges_a_terminal_to_the_firmwares_shell() {
 
 #[test]
 fn the_probe_decides_within_its_time() {
-    let tools = Tools::open(&lab_tools()).unwrap();
+    let tools = lab_tools();
     let start = Instant::now();
     let probe = Accelerator::probe(&tools);
     assert!(start.elapsed() < Duration::from_secs(30));

@@ -92,7 +92,7 @@ impl Component {
 
     /// The package URL (purl-spec, type `deb`).
     pub fn purl(&self) -> String {
-        let version = self.version.replace('+', "%2B").replace(':', "%3A").replace('~', "~");
+        let version = self.version.replace('+', "%2B").replace(':', "%3A");
         let name = self.name.replace('+', "%2B");
         let Component { architecture, source, .. } = self;
         let upstream = source.replace('+', "%2B");

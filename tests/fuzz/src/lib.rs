@@ -95,8 +95,8 @@ pub fn gpt(data: &[u8]) -> bool {
     check_table(&device) || sound
 }
 
-fn check_table(device: &Vec<u8>) -> bool {
-    let Ok(mut found) = Table::parse(device) else { return false };
+fn check_table(device: &[u8]) -> bool {
+    let Ok(mut found) = Table::parse(&device) else { return false };
     assert!(found.table.dump().lines().count() > found.table.used().count());
     // Others' tables may use the first sectors otherwise than ours.
     for grow in [false, found.table.sectors < 1 << 54] {

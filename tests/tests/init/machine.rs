@@ -86,7 +86,7 @@ impl Rig {
         let kernel = folder.join("linux");
         fs::write(&kernel, Uki::parse(&uki).unwrap().section(".linux").unwrap()).unwrap();
         let mut rig = Self {
-            tools: Tools::open(&lab_tools()).unwrap(),
+            tools: lab_tools(),
             kernel,
             tree: tree(),
             folder,
