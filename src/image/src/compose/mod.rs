@@ -247,10 +247,12 @@ fn derive_all(
             tools.run("usr/sbin/ldconfig", args).map(drop)
         })?;
         let hardware = derived.files(source, &hardware, |root| {
+            // `systemd-hwdb update` would write the names of its sources into the file, and with them
+            // the folder that this runs in; udevadm writes the older format, which has no names.
             let args = |command: &mut std::process::Command| {
-                command.arg("update").arg("--usr").arg("--root").arg(root);
+                command.args(["hwdb", "--update", "--usr"]).arg("--root").arg(root);
             };
-            tools.run("usr/bin/systemd-hwdb", args).map(drop)
+            tools.run("usr/bin/udevadm", args).map(drop)
         })?;
         let modules = modules.join().expect("the thread of depmod does not panic")?;
         Ok::<_, ToolError>([modules, libraries, hardware].concat())
