@@ -225,7 +225,7 @@ fn derive_all(
         outputs: &["etc/ld.so.cache"],
     };
     let hardware = Step {
-        name: "hwdb",
+        name: "udevadm hwdb",
         inputs: &["usr/lib/udev/hwdb.d"],
         outputs: &["usr/lib/udev/hwdb.bin"],
     };
