@@ -126,10 +126,8 @@ impl Console {
     /// The process is about to end because somebody asked it to: takes the bars off the screen.
     pub(crate) fn interrupted(&self) {
         let _ = self.bars.clear();
-        self.say(
-            Loudness::Normal,
-            "interrupted: nothing unfinished has a final name; run it again",
-        );
+        self.say(Loudness::Normal, "interrupted: nothing unfinished has a final name");
+        self.hint("run it again: it goes on where it stopped");
     }
 
     fn say(&self, from: Loudness, text: &str) {

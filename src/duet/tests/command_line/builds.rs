@@ -323,7 +323,8 @@ fn ctrl_c_ends_with_its_own_code() {
     let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
     assert_eq!(code, Some(130), "{said}");
     expect![[r#"
-        interrupted: nothing unfinished has a final name; run it again
+        interrupted: nothing unfinished has a final name
+        hint: run it again: it goes on where it stopped
     "#]]
     .assert_eq(&said);
 }

@@ -58,10 +58,10 @@ pub(super) struct RawImage {
     pub(super) cluster: Option<u32>,
 }
 
-/// Sizes in MiB. An ESP below 64 MiB holds no UKI, a root below 128 MiB no system; the upper bounds
+/// Sizes in MiB. An ESP below 64 MiB holds no UKI, a root below 64 MiB no system; the upper bounds
 /// are what a slip of the finger should not exceed.
 const ESP_MIB: RangeInclusive<u32> = 64..=4096;
-const ROOT_MIB: RangeInclusive<u32> = 128..=65536;
+const ROOT_MIB: RangeInclusive<u32> = 64..=65536;
 const VERITY_MIB: RangeInclusive<u32> = 1..=1024;
 const STATE_MIB: RangeInclusive<u32> = 16..=1_048_576;
 
