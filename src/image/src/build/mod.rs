@@ -29,7 +29,7 @@ use crate::unpack::UnpackError;
 pub use artefacts::UkiError;
 
 /// Grows when the same inputs give other bytes, so that stamps and caches notice.
-const COMPOSER: &str = "composer-1";
+const COMPOSER: &str = "composer-2";
 
 /// Why an image was not built.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
