@@ -156,7 +156,7 @@ fn fsck_accepts_the_root_and_dpkg_reads_its_packages() {
     }
     assert!(wrong.is_empty() && list.lines().count() > 2000, "{wrong:?}");
 
-    let admin = ["usr/lib/dpkg", "usr/share/dpkg", "var/lib/dpkg"].map(|path| tree.join(path));
+    let admin = ["usr/lib/sysimage/dpkg", "var/lib/dpkg"].map(|path| tree.join(path));
     let admin = admin.into_iter().find(|path| path.join("status").exists()).unwrap();
     let admin = format!("--admindir={}", admin.display());
     let format = "--showformat=${Package} ${Version} ${db:Status-Status}\\n";

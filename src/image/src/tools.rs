@@ -128,7 +128,9 @@ impl Tools {
             Command::new(path)
         } else {
             let mut command = Command::new(self.root.join(LOADER));
-            command.arg("--library-path").arg(libraries.join(":")).arg("--argv0").arg(program);
+            // The host's /etc/ld.so.cache names the host's libraries.
+            command.arg("--inhibit-cache").arg("--library-path").arg(libraries.join(":"));
+            command.arg("--argv0").arg(program);
             command.arg(path);
             command
         };
