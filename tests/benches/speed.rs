@@ -112,7 +112,8 @@ fn against_mkosi(packages: &[Value], first: f64, overlay: f64, root: f64) -> Str
     let version = said.lines().next().unwrap_or("mkosi");
     let (clean, again, bytes) = (number("clean "), number("again "), number("bytes "));
     format!(
-        "\nThe same packages with {version}, as EROFS with verity, its packages cached too:\n\n\
+        "\nThe same packages with {version}, as EROFS with verity and the same compression, its packages cached too (but for \
+         drbd-utils, which it cannot unpack: `.ci/mkosi` says why):\n\n\
          | | {version} | Duet | ratio |\n|---|---|---|---|\n\
          | first build | {clean:.1} s | {first:.1} s | {:.1} |\n\
          | one file added, incremental | {again:.1} s | {overlay:.1} s | {:.1} |\n\
