@@ -1,14 +1,17 @@
 //! What the whole-program tests share: the programs, a demo site with both rooms' images, the judges,
-//! and a lab to boot in.
+//! a lab to boot in, and stores that run.
 //!
-//! Start at [`demo::demo`]. Nothing here mocks anything: programs are run as a person runs them, and
+//! Start at [`demo::demo`] or [`server::Server`]. Nothing here mocks anything: programs are run as a person runs them, and
 //! what they left is read by other people's programs. What a test starts, it stops.
 
 pub mod bytes;
+pub mod chance;
 pub mod demo;
 pub mod judge;
 pub mod mirror;
 pub mod programs;
 pub mod rooms;
 pub mod run;
+pub mod server;
 pub mod tools;
+pub mod wire;

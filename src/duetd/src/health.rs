@@ -200,6 +200,11 @@ mod tests {
             &evidence("ssh.service loaded failed failed it"),
             &expect!["ssh.service is failed (failed)"],
         );
+        // A worker has no store; a control node does nothing without it.
+        check(
+            &evidence("duet-store.service loaded activating auto-restart it"),
+            &expect!["duet-store.service is activating (auto-restart)"],
+        );
         check(
             &evidence(
                 "multi-user.target loaded inactive dead it\n\

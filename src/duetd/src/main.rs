@@ -1,5 +1,6 @@
-//! duetd, the program of every node. One file per command: [`boot`], [`run`], [`health`] and
-//! [`status::command`]. This file only reads the command line and calls them.
+//! duetd, the program of every node. One file per command: [`boot`], [`run`], [`health`],
+//! [`status::command`], and those of the state store under [`store`]. This file only reads the command
+//! line and calls them.
 //!
 //! On a node systemd runs `boot` once before the network comes up, `run` as a service, and `health`
 //! once when everything is started (units in overlays/duet). They share no memory; each leaves a small
@@ -13,6 +14,9 @@
 //!  kernel, systemd, chrony ────┘
 //! ```
 //!
+//! `duetd store` is a world of its own: on control nodes it keeps the state of Kubernetes, and shares
+//! nothing with the commands above but this program.
+//!
 //! Nothing here decides for the other room, and nothing depends on /etc: it is part of the verified
 //! root and the same on every machine.
 
@@ -21,6 +25,7 @@ mod boot_count;
 mod clock;
 mod console;
 mod durable;
+mod exit;
 mod health;
 mod node;
 mod notify;
@@ -30,6 +35,7 @@ mod rtnetlink;
 mod run;
 mod screen;
 mod status;
+mod store;
 mod systemd;
 mod tty;
 
@@ -98,10 +104,20 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+
+    /// Run the state store, or work on its data (duet-store.service)
+    ///
+    /// Without a subcommand, serves etcd's v3 API from the data folder. The flags are etcd's; those
+    /// that mean nothing to a store without peers are taken and left aside.
+    ///
+    /// Exit status: 0 after SIGTERM or SIGINT, 2 command line, 3 settings, 4 network, 5 the data is
+    /// damaged, 7 the data folder cannot be written or is in use, 11 the disk did not keep what was
+    /// written.
+    Store(Box<store::Store>),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(store::command_line(std::env::args_os()));
     let root = Root::new(cli.root);
     let done = match cli.command {
         Command::Status { json } => status::command::status(&root, json),
@@ -110,6 +126,7 @@ fn main() -> ExitCode {
         Command::Health { wait, dry_run } => {
             health::health(&root, Duration::from_secs(wait), dry_run)
         }
+        Command::Store(store) => return store.run(),
     };
     done.unwrap_or_else(|error| {
         console::error(error.as_ref());

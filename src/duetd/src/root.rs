@@ -1,5 +1,6 @@
 //! [`Root`]: where the node's files are. Every path that duetd reads or writes is named here once,
-//! and a test gives it a directory of its own to play the machine in.
+//! and a test gives it a directory of its own to play the machine in. Where the state store keeps what
+//! it has is one of its settings.
 
 use std::path::PathBuf;
 

@@ -17,6 +17,9 @@ pub(crate) const ESSENTIAL: [&str; 9] = [
     "systemd-udevd.service",
 ];
 
+/// Services that only some roles have, and that these nodes do not do their work without.
+const ESSENTIAL_IF_THERE: [&str; 1] = ["duet-store.service"];
+
 /// Everything that is to be started is started when this is active.
 pub(crate) const STARTED: &str = "multi-user.target";
 
@@ -226,13 +229,15 @@ fn units(seen: &Seen, found: &mut Vec<Finding>) {
 
 /// Whether the node needs this unit.
 pub(crate) fn is_essential(unit: &str) -> bool {
-    ESSENTIAL.contains(&unit)
+    ESSENTIAL.contains(&unit) || ESSENTIAL_IF_THERE.contains(&unit)
 }
 
 /// The essential units that are not active, with their state.
 pub(crate) fn missing(units: &Units) -> Vec<String> {
+    let there = ESSENTIAL_IF_THERE.iter().filter(|name| units.get(name).is_some());
     ESSENTIAL
         .iter()
+        .chain(there)
         .filter(|name| !units.is_active(name))
         .map(|name| match units.get(name) {
             Some(unit) => format!("{name} is {} ({})", unit.active, unit.sub),

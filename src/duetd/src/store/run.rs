@@ -1,0 +1,225 @@
+//! Runs the store: settings, data folder, listeners, and its end. Start at [`run`].
+//!
+//! ```text
+//!  settings ─► lock the folder ─► listen ─► read the data ─► READY ─► serve ─► stop
+//!                (one store)      (clients wait meanwhile)             │
+//!                                                                      └─► the disk failed: exit 11
+//! ```
+//!
+//! Nothing here waits for the disk longer than the disk takes: a slow one is no dead one.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ::store::config::Config;
+use ::store::disk::{Disk, RealDisk};
+use ::store::engine::{Engine, Failure, Options};
+use ::store::recover::Progress;
+use ::store::serve::{Listeners, ServeError};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::flags::{Flags, Settled};
+use super::{folder, journal};
+use crate::console;
+use crate::notify::Notifier;
+
+/// Threads for what blocks, such as backups that are being sent; each holds a stack.
+const MOST_BLOCKING_THREADS: usize = 64;
+
+/// How often systemd is told how far reading has come.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
+
+/// Why the store ended, or did not begin.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+enum RunError {
+    /// The disk did not take or keep a write of the log.
+    #[error("the disk did not keep what the store wrote, so the store ends")]
+    #[diagnostic(
+        code(durability::log),
+        help(
+            "`journalctl -k` tells what the disk says. What was acknowledged is on it as far as it keeps \
+             what it has; the next start reads what is there"
+        )
+    )]
+    Disk(#[source] Failure),
+    /// The system gives no thread or no signal.
+    #[error("cannot {action}")]
+    #[diagnostic(code(output::system), help("see the limits of this process: `ulimit -a`"))]
+    System {
+        action: &'static str,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A thread of ours broke.
+    #[error("reading the data folder broke off")]
+    #[diagnostic(code(other::panic), help("the lines before tell where; please report them"))]
+    Broken,
+}
+
+/// Runs the store until it is told to end, or cannot go on.
+pub(crate) fn run(flags: Flags) -> Result<ExitCode, miette::Report> {
+    let Settled { config, print, loudness, left_aside } = flags.settle(std::env::vars_os())?;
+    if print {
+        console::answer(&config.to_toml())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    journal::begin(loudness);
+    if !left_aside.is_empty() {
+        tracing::info!(
+            "left aside, since they mean nothing to this store: {}",
+            left_aside.join(", ")
+        );
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(MOST_BLOCKING_THREADS)
+        .thread_name("duet-serve")
+        .build()
+        .map_err(|source| RunError::System { action: "start the store's threads", source })?;
+    let ended = runtime.block_on(work(config));
+    // A thread that waits for a broken disk must not hold up the end.
+    runtime.shutdown_background();
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+async fn work(config: Config) -> Result<(), miette::Report> {
+    let systemd = Systemd::new()?;
+    let end = told_to_end()?;
+    tokio::pin!(end);
+    let disk = RealDisk::open(&config.data_dir)?;
+    let listeners = Listeners::bind(&config).await?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), folder = %config.data_dir.display(), "reading the data folder");
+    let engine = tokio::select! {
+        engine = open(Arc::new(disk), &config, systemd.clone()) => engine?,
+        // Reading changes nothing that was acknowledged, so it may end anywhere.
+        () = &mut end => return Ok(()),
+    };
+    let urls = listeners.client_urls().collect::<Vec<_>>().join(", ");
+    let revision = engine.status().revision;
+    tracing::info!(revision, "ready on {urls}");
+    systemd.say(&format!("READY=1\nSTATUS=Serving on {urls}"));
+    let stop = async {
+        end.await;
+        tracing::info!("ending: requests that are under way are answered");
+        systemd.say("STOPPING=1\nSTATUS=Ending");
+    };
+    match listeners.run(engine.clone(), stop).await {
+        Err(ServeError::Failed(failure)) => Err(RunError::Disk(failure).into()),
+        ended => {
+            engine.stop().await;
+            ended?;
+            tracing::info!("ended");
+            Ok(())
+        }
+    }
+}
+
+/// Reads the data folder, however long that takes.
+async fn open(
+    disk: Arc<dyn Disk>,
+    config: &Config,
+    systemd: Systemd,
+) -> Result<Engine, miette::Report> {
+    let options = Options {
+        name: config.name.clone(),
+        quota: config.quota_backend_bytes,
+        retention: config.auto_compaction,
+        watch_progress: config.watch_progress_notify_interval,
+        ..Options::new(folder::ids())
+    };
+    let reading = tokio::task::spawn_blocking(move || {
+        let told = Mutex::new(Instant::now());
+        Engine::open(disk, options, &|progress| {
+            // A poisoned lock would only mean that a report was cut off.
+            let Ok(mut told) = told.lock() else { return };
+            if told.elapsed() >= TOLD_EVERY {
+                *told = Instant::now();
+                systemd.say(&format!("STATUS={}", describe(progress)));
+            }
+        })
+    });
+    Ok(reading.await.map_err(|_| RunError::Broken)??)
+}
+
+/// How far reading has come, for `systemctl status`.
+fn describe(progress: Progress) -> String {
+    let (what, done, total) = match progress {
+        Progress::Checkpoint { done, total } => ("checkpoint", done, total),
+        Progress::Log { done, total } => ("log", done, total),
+    };
+    format!("Reading the {what}: {} %", done.saturating_mul(100) / total.max(1))
+}
+
+/// Resolves at SIGTERM or SIGINT.
+fn told_to_end() -> Result<impl Future<Output = ()>, RunError> {
+    let catch = |kind| {
+        signal(kind).map_err(|source| RunError::System { action: "listen for signals", source })
+    };
+    let (mut terminate, mut interrupt) =
+        (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// The way to systemd, which is also told now and then that the store lives.
+#[derive(Clone)]
+struct Systemd(Arc<Notifier>);
+
+impl Systemd {
+    fn new() -> Result<Systemd, miette::Report> {
+        let notifier = Notifier::new(std::env::var("NOTIFY_SOCKET").ok().as_deref())
+            .map_err(|error| miette::miette!("cannot reach systemd's notify socket: {error}"))?;
+        let systemd = Systemd(Arc::new(notifier));
+        if let Some(period) = watchdog(std::env::var("WATCHDOG_USEC").ok().as_deref()) {
+            let systemd = systemd.clone();
+            tokio::spawn(async move {
+                loop {
+                    systemd.say("WATCHDOG=1");
+                    tokio::time::sleep(period).await;
+                }
+            });
+        }
+        Ok(systemd)
+    }
+
+    fn say(&self, state: &str) {
+        if let Err(error) = self.0.say(state) {
+            tracing::warn!("systemd does not listen: {error}");
+        }
+    }
+}
+
+/// How often systemd wants to hear: half of what it waits (sd_watchdog_enabled(3)).
+fn watchdog(usec: Option<&str>) -> Option<Duration> {
+    let usec: u64 = usec?.parse().ok()?;
+    (usec > 0).then(|| Duration::from_micros(usec / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_watchdog_is_stroked_twice_in_its_time() {
+        assert_eq!(watchdog(Some("120000000")), Some(Duration::from_secs(60)));
+        assert_eq!(watchdog(Some("0")), None);
+        assert_eq!(watchdog(Some("soon")), None);
+        assert_eq!(watchdog(None), None);
+    }
+
+    #[test]
+    fn progress_is_a_sentence() {
+        let half = describe(Progress::Log { done: 5, total: 10 });
+        assert_eq!(half, "Reading the log: 50 %");
+        assert_eq!(
+            describe(Progress::Checkpoint { done: 0, total: 0 }),
+            "Reading the checkpoint: 0 %"
+        );
+    }
+}
