@@ -1,30 +1,27 @@
 //! Numbers that look random and are the same for the same seed, here and in a year: a test that
-//! failed is run again by its seed. SplitMix64 (Steele, Lea, Flood, 2014).
+//! failed is run again by its seed. They are those of the simulated disk, in more shapes.
+
+use store::disk::sim::Dice;
 
 /// A stream of such numbers.
 #[derive(Clone, Debug)]
-pub struct Chance(u64);
+pub struct Chance(Dice);
 
 impl Chance {
     /// The stream of this seed.
     #[must_use]
     pub fn new(seed: u64) -> Chance {
-        Chance(seed)
+        Chance(Dice::new(seed))
     }
 
     /// The next number.
     pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.roll()
     }
 
     /// A number below `bound`, which is at least 1.
     pub fn below(&mut self, bound: usize) -> usize {
-        let below = self.number() % bound as u64;
-        usize::try_from(below).expect("it is below a usize")
+        self.0.below(bound)
     }
 
     /// A number from `low` on, below `high`.

@@ -18,7 +18,7 @@ pub const SECTOR: usize = 512;
 /// Versions of one unsynced sector that may still be the one on the disk after a crash.
 const VERSIONS: usize = 8;
 
-/// Numbers by a seed (SplitMix64): the same everywhere.
+/// Numbers by a seed (SplitMix64; Steele, Lea, Flood, 2014): the same everywhere.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 

@@ -34,6 +34,9 @@ const SWEEPS_PUBLISHED: u32 = 8;
 /// Leases that end in one turn, so that a thousand that end at once do not hold up the writes.
 const EXPIRED_AT_ONCE: usize = 64;
 
+/// How long what is due waits before it is looked at again while the disk takes nothing.
+const QUIET: Moment = Moment::from_millis(200);
+
 /// What the deciding thread knows.
 pub(crate) struct Core {
     head: State,
@@ -160,12 +163,14 @@ impl Core {
         }
     }
 
-    /// When [`Core::tick`] is due without a command; none if nothing is to come.
-    pub(crate) fn next(&self, now: Moment) -> Option<Moment> {
+    /// When [`Core::tick`] is due without a command; none if nothing is to come. While it is `quiet`
+    /// what is overdue stays so: it is looked at now and then, not without a pause.
+    pub(crate) fn next(&self, now: Moment, quiet: bool) -> Option<Moment> {
         if self.head.sweeping() {
             return Some(now);
         }
-        [self.clocks.next(), self.auto.next()].into_iter().flatten().min()
+        let next = [self.clocks.next(), self.auto.next()].into_iter().flatten().min()?;
+        Some(if quiet { next.max(now + QUIET) } else { next })
     }
 
     /// The next group for the committer, if it is free and there is one.
@@ -292,5 +297,28 @@ fn weight(effect: &Effect) -> usize {
     match effect {
         Effect::Write { changes, .. } => ENTRY + changes.iter().map(change).sum::<usize>(),
         Effect::Grant { .. } | Effect::Revoke { .. } | Effect::Compact { .. } => ENTRY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_lease_that_cannot_end_is_not_waited_for_without_a_pause() {
+        let mut head = State::new();
+        let _ = head.grant(1, 10).unwrap();
+        let rules = (u64::MAX, Retention::Forever);
+        let mut core = Core::new(head, 1, 0, rules, Arc::default(), Moment::ZERO);
+        let (end, late) = (Moment::from_secs(10), Moment::from_secs(20));
+        assert_eq!(core.next(Moment::ZERO, false), Some(end));
+        core.tick(late, true);
+        assert_eq!(core.next(late, true), Some(late + QUIET), "the disk takes nothing");
+        assert_eq!(core.next(late, false), Some(end), "it has room again: at once");
+        core.tick(late, false);
+        assert_eq!(core.next(late, false), None);
+        assert_eq!(core.take().unwrap().records.len(), 1);
     }
 }

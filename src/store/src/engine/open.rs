@@ -135,7 +135,8 @@ fn decide(
     let mut stopping = false;
     while !(stopping && core.idle()) {
         let now = started.elapsed();
-        let wait = core.next(now).map_or(IDLE, |next| next.saturating_sub(now));
+        let quiet = shared.is_full() || stopping;
+        let wait = core.next(now, quiet).map_or(IDLE, |next| next.saturating_sub(now));
         let first = match commands.recv_timeout(wait) {
             Ok(command) => Some(command),
             Err(RecvTimeoutError::Timeout) => None,
