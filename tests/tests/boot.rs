@@ -148,6 +148,23 @@ fn runs_what_it_should(machines: &Machines, name: &str) {
     assert!(ask("journalctl --header").well().out.contains("/var/log/journal/"));
     // What an administrator reads first.
     assert!(ask("duetd status").out.contains("room "));
+    keeps_its_store(machines, name);
+}
+
+/// The state store runs, answers where the control plane will ask, and can be backed up.
+fn keeps_its_store(machines: &Machines, name: &str) {
+    let ask = |command: &str| machines.ssh(name, command);
+    assert_eq!(ask("systemctl is-active duet-store.service").out.trim(), "active");
+    let socket = "/run/duet-store/store.sock";
+    let health = ask(&format!("curl --silent --unix-socket {socket} http://localhost/health"));
+    assert!(health.clone().well().out.contains(r#""health":"true""#), "{health}");
+    let file = "/var/lib/duet/backup";
+    let backup = format!("duetd store backup --endpoint unix://{socket} {file} --json");
+    let said = ask(&backup).well().out;
+    let backup: Value =
+        serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+    assert_eq!(backup["revision"], 1, "{said}");
+    let _ = ask(&format!("rm {file}")).well();
 }
 
 fn lets_nothing_change(machines: &Machines, name: &str) {

@@ -1,21 +1,17 @@
-//! The fuzz targets on the stable compiler: every file of the kept corpus, and mutations of it by a
-//! fixed seed. How many is bounded by number, never by the clock.
-//!
-//! A failure prints the input as a file that a test or a fuzzer takes.
+//! The fuzz targets of this crate's readers on the stable compiler; see `tests/fuzz/src/replay.rs`.
 
 #![allow(clippy::unwrap_used)]
-
-use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 
 use formats::deb::{self, Member};
 use formats::fat::{Entry, Volume};
 use formats::gpt::{Encoded, Guid, Partition, Table};
 use formats::uki::{self, Parts};
 use formats::verity::{self, Tree};
+use replay::{keep_current, replay};
 use targets::specimens;
 
+#[path = "../../../tests/fuzz/src/replay.rs"]
+mod replay;
 #[allow(unreachable_pub)] // the library of the fuzzers' own workspace
 #[path = "../../../tests/fuzz/src/lib.rs"]
 mod targets;
@@ -25,52 +21,43 @@ const MUTATIONS: usize = 4000;
 
 #[test]
 fn cpio() {
-    replay("cpio", targets::cpio);
+    let _ = replay("cpio", MUTATIONS, targets::cpio);
 }
 
 #[test]
 fn deb() {
-    replay("deb", targets::deb);
+    let _ = replay("deb", MUTATIONS, targets::deb);
 }
 
 #[test]
 fn fat() {
-    replay("fat", targets::fat);
+    let _ = replay("fat", MUTATIONS, targets::fat);
 }
 
 #[test]
 fn gpt() {
-    replay("gpt", targets::gpt);
+    let _ = replay("gpt", MUTATIONS, targets::gpt);
 }
 
 #[test]
 fn pe() {
-    replay("pe", targets::pe);
+    let _ = replay("pe", MUTATIONS, targets::pe);
 }
 
 #[test]
 fn uki() {
-    replay("uki", targets::uki);
+    let _ = replay("uki", MUTATIONS, targets::uki);
 }
 
 #[test]
 fn verity() {
-    replay("verity", targets::verity);
+    let _ = replay("verity", MUTATIONS, targets::verity);
 }
 
 /// What this crate itself contributes to the corpus; `UPDATE_CORPUS=1` writes it.
 #[test]
 fn own_files_are_current() {
-    let update = std::env::var_os("UPDATE_CORPUS").is_some();
-    for (target, name, bytes) in own_files() {
-        let file = folder(target).join(name);
-        if update {
-            fs::write(&file, bytes).unwrap();
-        } else {
-            let kept = fs::read(&file).unwrap_or_default();
-            assert!(kept == bytes, "{target}/{name} is old: run with UPDATE_CORPUS=1");
-        }
-    }
+    keep_current(own_files());
 }
 
 fn own_files() -> Vec<(&'static str, &'static str, Vec<u8>)> {
@@ -168,95 +155,4 @@ fn small_fat() -> Vec<u8> {
     image[32..36].copy_from_slice(&sectors.to_le_bytes());
     image[36..40].copy_from_slice(&1u32.to_le_bytes());
     image
-}
-
-fn replay(name: &str, target: fn(&[u8]) -> bool) {
-    let corpus = load(name);
-    // What a fuzzer finds is seldom sound; what it starts from must be, or it finds nothing.
-    let sound = corpus
-        .iter()
-        .filter(|(path, bytes)| feed(target, bytes, &path.display().to_string()))
-        .count();
-    assert!(sound >= 2, "only {sound} files of the corpus of {name} are sound");
-    let mut dice = Dice(0x5eed_0000 + name.len() as u64);
-    for number in 0..MUTATIONS {
-        let (_, bytes) = &corpus[number % corpus.len()];
-        let (_, other) = &corpus[dice.below(corpus.len())];
-        let mut bytes = bytes.clone();
-        for _ in 0..1 + dice.below(4) {
-            mutate(&mut bytes, other, &mut dice);
-        }
-        feed(target, &bytes, &format!("{name}, mutation {number}"));
-    }
-    for bytes in [&b""[..], b"\0", &[0xff; 600]] {
-        feed(target, bytes, "next to nothing");
-    }
-}
-
-fn feed(target: fn(&[u8]) -> bool, bytes: &[u8], what: &str) -> bool {
-    catch_unwind(AssertUnwindSafe(|| target(bytes))).unwrap_or_else(|_| {
-        let file = std::env::temp_dir().join(format!("duet-corpus-{}", std::process::id()));
-        fs::write(&file, bytes).unwrap();
-        panic!("{what}: the input is kept in {}", file.display());
-    })
-}
-
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fuzz/corpus").join(name)
-}
-
-/// The files of a target, by name, so that the same seed gives the same mutations.
-fn load(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
-    let entries = fs::read_dir(folder(name)).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = entries.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
-    files.sort();
-    files
-}
-
-/// Changes that formats are weak against: lengths, ends, and parts in two places.
-fn mutate(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
-    const ODD: [u32; 8] = [0, 1, 0x7f, 0xff, 0xffff, 0x7fff_ffff, 0xffff_fff0, 0xffff_ffff];
-    if bytes.is_empty() {
-        bytes.push(dice.next() as u8);
-    }
-    let at = dice.below(bytes.len());
-    let length = 1 + dice.below(64.min(bytes.len() - at));
-    match dice.below(8) {
-        0 | 1 => bytes[at] ^= 1 << dice.below(8),
-        2 => bytes[at] = dice.next() as u8,
-        3 => {
-            let number = ODD[dice.below(ODD.len())].to_le_bytes();
-            let width = [1, 2, 4][dice.below(3)].min(bytes.len() - at);
-            bytes[at..at + width].copy_from_slice(&number[..width]);
-        }
-        4 => bytes.truncate(at),
-        5 => drop(bytes.drain(at..at + length)),
-        6 => {
-            let part = bytes[at..at + length].to_vec();
-            let to = dice.below(bytes.len());
-            bytes.splice(to..to, part);
-        }
-        _ => {
-            let from = dice.below(other.len().max(1)).min(other.len());
-            let part = &other[from..other.len().min(from + length)];
-            let to = at..bytes.len().min(at + part.len());
-            bytes.splice(to, part.iter().copied());
-        }
-    }
-}
-
-/// xorshift64: the same numbers everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
 }

@@ -16,6 +16,7 @@ use formats::pe::{Addition, Image};
 use formats::uki::{self, Parts, Uki};
 use formats::verity::{self, Superblock, Tree};
 
+mod crc;
 #[path = "../../../src/formats/tests/specimens/pe.rs"]
 pub mod specimens;
 
@@ -114,25 +115,10 @@ fn check_table(device: &[u8]) -> bool {
     true
 }
 
-/// CRC-32 as GPT uses it, by a table: it has nothing in common with the crate's own.
+/// CRC-32 as GPT uses it.
 fn crc32(bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            let mut crc = byte as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
-                bit += 1;
-            }
-            table[byte] = crc;
-            byte += 1;
-        }
-        table
-    };
-    let step = |crc: u32, byte: &u8| TABLE[(crc as u8 ^ byte) as usize] ^ crc >> 8;
-    !bytes.iter().fold(u32::MAX, step)
+    const TABLE: [u32; 256] = crc::table(0xedb8_8320);
+    crc::crc(&TABLE, 0, bytes)
 }
 
 /// A volume is listed and all its files are read; written anew, it has the same files.

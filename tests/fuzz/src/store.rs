@@ -5,6 +5,8 @@
 //! is reached. A target returns for whatever input, and says whether the input was sound all the way;
 //! it panics when something does not hold.
 
+mod crc;
+
 use std::sync::Arc;
 
 use store::checkpoint;
@@ -175,23 +177,8 @@ fn put(bytes: &mut [u8], at: usize, number: u32) {
     bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
 }
 
-/// CRC-32C by a table: it has nothing in common with the crate's own.
+/// CRC-32C, as the log uses it.
 fn crc32c(before: u32, bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            let mut crc = byte as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                crc = if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
-                bit += 1;
-            }
-            table[byte] = crc;
-            byte += 1;
-        }
-        table
-    };
-    let step = |crc: u32, byte: &u8| TABLE[(crc as u8 ^ byte) as usize] ^ crc >> 8;
-    !bytes.iter().fold(!before, step)
+    const TABLE: [u32; 256] = crc::table(0x82f6_3b78);
+    crc::crc(&TABLE, before, bytes)
 }

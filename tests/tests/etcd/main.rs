@@ -4,9 +4,6 @@
 //! [`differential`] is the heart: what both answer to random programs is compared field by field. The
 //! others look at what random programs do not reach. Nothing is known about either server but its
 //! address.
-//!
-//! Run it with `cargo test -p tests --features etcd --test etcd`. Not in `make test` yet:
-//! `seeds_that_are_kept` and `large_events_come_in_fragments_to_who_allows_it` fail.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 

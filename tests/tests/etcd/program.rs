@@ -108,7 +108,7 @@ impl Knowledge {
         match &mut op {
             Op::Range(range) => self.range(range),
             Op::Txn(txn) => self.txn(txn),
-            Op::Compact(compact) => compact.revision = self.real(compact.revision),
+            Op::Compact(compact) => compact.revision = self.compactable(compact.revision),
             Op::HashKv(revision) => *revision = self.checkable(*revision),
             // A negative start is no wish that a client has.
             Op::Watch(_, watch) => watch.start_revision = self.real(watch.start_revision).max(0),
@@ -132,6 +132,13 @@ impl Knowledge {
     fn checkable(self, wish: i64) -> i64 {
         let revision = self.real(wish);
         if revision <= self.compacted { 0 } else { revision }
+    }
+
+    /// Never 0: etcd then takes the checksum of an empty store for that of revision 0, by which a
+    /// client means the newest, until it is started again (v3.5 `mvcc/hash.go`, `HashByRev`).
+    fn compactable(self, wish: i64) -> i64 {
+        let revision = self.real(wish);
+        if revision == 0 { -1 } else { revision }
     }
 
     fn range(self, range: &mut pb::RangeRequest) {
@@ -474,4 +481,7 @@ fn wishes_become_revisions() {
     assert_eq!(settled(COMPACTED + 1), Op::HashKv(41));
     assert_eq!(settled(77), Op::HashKv(77));
     assert_eq!(settled(7), Op::HashKv(0));
+    let compact = |revision| Op::Compact(pb::CompactionRequest { revision, physical: true });
+    assert_eq!(knowledge.settle(&compact(HEAD - 1)), compact(99));
+    assert_eq!(Knowledge::default().settle(&compact(HEAD)), compact(-1));
 }

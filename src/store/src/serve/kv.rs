@@ -38,8 +38,11 @@ pub(super) async fn put(server: &Server, message: Bytes) -> Reply {
 
 pub(super) async fn txn(server: &Server, message: Bytes) -> Reply {
     let read = request::txn(&message).map_err(malformed)?;
-    read.request.check(server.max_txn_ops).map_err(data)?;
-    read.flaw.map_or(Ok(()), |flaw| Err(data(flaw)))?;
+    // Whether keys come twice is what etcd asks last.
+    match (read.request.check(server.max_txn_ops), read.flaw) {
+        (Err(mvcc::Error::DuplicateKey) | Ok(()), Some(flaw)) => return Err(data(flaw)),
+        (checked, _) => checked.map_err(data)?,
+    }
     if !read.request.is_read_only() {
         server.fits(&message)?;
     }

@@ -99,7 +99,7 @@ async fn transactions_are_done_as_a_whole() {
 
 #[tokio::test]
 async fn what_etcd_refuses_is_refused_in_its_words() {
-    let server = start(&[("max-txn-ops", "2")]).await;
+    let server = start(&[("max-txn-ops", "3")]).await;
     let mut kv = server.client().await.kv;
     let invalid = Code::InvalidArgument;
     let empty = no(invalid, "etcdserver: key is not provided");
@@ -127,13 +127,16 @@ async fn what_etcd_refuses_is_refused_in_its_words() {
     let text = "etcdserver: duplicate key given in txn request";
     assert_eq!(refused(kv.txn(twice(2, "a")).await), no(invalid, text));
     let text = "etcdserver: too many operations in txn request";
-    assert_eq!(refused(kv.txn(twice(3, "a")).await), no(invalid, text));
+    assert_eq!(refused(kv.txn(twice(4, "a")).await), no(invalid, text));
     assert_eq!(refused(kv.txn(twice(1, "")).await), empty);
-    let nothing = proto::TxnRequest {
-        success: vec![proto::RequestOp { request: None }],
-        ..proto::TxnRequest::default()
+    let nothing = |txn: proto::TxnRequest| {
+        let nothing = proto::RequestOp { request: None };
+        proto::TxnRequest { success: [txn.success, vec![nothing]].concat(), ..txn }
     };
-    assert_eq!(refused(kv.txn(nothing).await), no(invalid, "etcdserver: key not found"));
+    for txn in [proto::TxnRequest::default(), twice(2, "a")] {
+        let refused = refused(kv.txn(nothing(txn)).await);
+        assert_eq!(refused, no(invalid, "etcdserver: key not found"));
+    }
     let none = kv.range(get("a")).await.unwrap().into_inner();
     assert_eq!(none.header.unwrap().revision, 1, "nothing has changed");
     server.stop().await;
