@@ -36,7 +36,7 @@ use history::none;
 use objects::OldPage;
 use store::Door;
 
-/// Kubernetes is compiled in 10 to 20 minutes on two idle cores.
+/// Kubernetes is compiled in 3 minutes on two idle cores.
 const COMPILING: Duration = Duration::from_secs(90 * 60);
 
 /// What .ci/peers answers where there is no Go.
