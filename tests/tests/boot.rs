@@ -163,7 +163,7 @@ fn keeps_its_store(machines: &Machines, name: &str) {
     let said = ask(&backup).well().out;
     let backup: Value =
         serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
-    assert_eq!(backup["revision"], 1, "{said}");
+    assert_eq!(backup["backup"]["revision"], 1, "{said}");
     let _ = ask(&format!("rm {file}")).well();
 }
 
