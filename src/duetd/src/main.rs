@@ -116,6 +116,11 @@ enum Command {
     Store(Box<store::Store>),
 }
 
+/// The state store frees on one thread what another took, all the time: glibc's allocator locks for that,
+/// and gives memory back to the kernel in pauses of a tenth of a second.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse_from(store::command_line(std::env::args_os()));
     let root = Root::new(cli.root);

@@ -1,8 +1,9 @@
 //! Measures Duet's store beside etcd and kine: the same client, the same disk, one run. Writes
 //! docs/bench-store.md.
 //!
-//! Run it with `make bench`. `DUET_BENCH=quick` takes a minute and says less. The servers take turns at
-//! each point, so that a disk that is slow for a while is slow for all of them.
+//! Run it with `make bench`. `DUET_BENCH=quick` takes a minute and says less; words after `--` choose
+//! sections (`puts`, `transactions`, `reads`, `watches`, `large`), and then the page is only printed. The
+//! servers take turns at each point, so that a disk that is slow for a while is slow for all of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,7 +29,7 @@ use std::time::Duration;
 use tests::programs::{checkout, kept};
 use tests::server::{Make, Plan, Server};
 use tests::wire::etcdserverpb as pb;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 use tonic::transport::Channel;
 
 use fan::fan;
@@ -58,7 +59,7 @@ const WHOLE: Size = Size {
 };
 
 const QUICK: Size = Size {
-    time: Duration::from_millis(700),
+    time: Duration::from_millis(3000),
     rounds: 1,
     keys: 100_000,
     objects: 2000,
@@ -72,27 +73,42 @@ fn main() {
     }
     let quick = std::env::var("DUET_BENCH").is_ok_and(|word| word == "quick");
     let size = if quick { QUICK } else { WHOLE };
+    let words: Vec<String> =
+        std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let wanted = |section: &str| words.is_empty() || words.iter().any(|word| word == section);
     let folder = tempfile::tempdir_in(kept("bench-store")).unwrap();
-    let runtime = Runtime::new().unwrap();
+    // One thread asks: it leaves the other processors to the servers.
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let mut text = head(quick);
     let trio = Trio::start(folder.path());
-    text += &runtime.block_on(puts(&trio, size));
-    text += &runtime.block_on(objects(&trio, size));
-    text += &runtime.block_on(reads(&trio, size));
-    text += &runtime.block_on(watches(&trio, size));
+    if wanted("puts") {
+        text += &runtime.block_on(puts(&trio, size));
+    }
+    if wanted("transactions") {
+        text += &runtime.block_on(objects(&trio, size));
+    }
+    if wanted("reads") {
+        text += &runtime.block_on(reads(&trio, size));
+    }
+    if wanted("watches") {
+        text += &runtime.block_on(watches(&trio, size));
+    }
     text += &trio.memory();
     drop(trio);
-    let mut seen = [Make::Etcd, Make::Duet].map(|make| {
-        let mut server =
-            Server::start(Plan::new(make, folder.path().join("large").join(make.name())));
-        runtime.block_on(large(&mut server, size.keys, 2 * size.time))
-    });
-    let [etcd, duet] = &mut seen;
-    text += &large_section(size.keys, etcd, duet);
-    let path =
-        if quick { folder.path().join("quick.md") } else { checkout().join("docs/bench-store.md") };
-    fs::write(&path, &text).unwrap();
-    println!("{text}\nwritten to {}", path.display());
+    if wanted("large") {
+        let [etcd, duet] = [Make::Etcd, Make::Duet].map(|make| {
+            let folder = folder.path().join("large").join(make.name());
+            let mut server = Server::start(Plan::new(make, folder));
+            runtime.block_on(large(&mut server, size.keys, 2 * size.time))
+        });
+        text += &large_section(size.keys, &etcd, &duet);
+    }
+    println!("{text}");
+    if !quick && words.is_empty() {
+        let path = checkout().join("docs/bench-store.md");
+        fs::write(&path, &text).unwrap();
+        println!("written to {}", path.display());
+    }
 }
 
 fn head(quick: bool) -> String {

@@ -44,6 +44,22 @@ pub(crate) enum Command {
     Stop,
 }
 
+impl Command {
+    /// Whether it is to be handled at once, also while a group is on its way to the disk: what a disk that
+    /// is stuck must not hold up, and what ends the waiting.
+    pub(crate) fn is_urgent(&self) -> bool {
+        match self {
+            Command::Put(..)
+            | Command::DeleteRange(..)
+            | Command::Txn(..)
+            | Command::Compact(..)
+            | Command::Grant(..)
+            | Command::Revoke(..) => false,
+            Command::KeepAlive(..) | Command::Left(..) | Command::Done(_) | Command::Stop => true,
+        }
+    }
+}
+
 /// How the writing of a group ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Done {

@@ -2,11 +2,14 @@
 //! thread that owns the log; it decides nothing.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
+use tokio::runtime::Handle;
+
 use super::Shared;
-use super::command::{Command, Done, Group};
+use super::command::{Ack, Command, Done, Group};
+use super::inbox::Inbox;
 use super::types::Failure;
 use crate::log::{Log, LogError};
 use crate::refusal::Refusal;
@@ -19,12 +22,13 @@ pub(crate) enum Work {
     Release(u64),
 }
 
-/// Writes groups until nobody sends any, or the disk fails.
+/// Writes groups until nobody sends any, or the disk fails. `runtime` is the one that serves the clients.
 pub(crate) fn run(
     mut log: Log,
     work: &Receiver<Work>,
-    deciding: &Sender<Command>,
+    deciding: &Inbox,
     shared: &Arc<Shared>,
+    runtime: Option<&Handle>,
 ) {
     shared.counters.log_bytes.set(log.bytes());
     while let Ok(work) = work.recv() {
@@ -51,11 +55,22 @@ pub(crate) fn run(
         // The next group may come while this one's clients are told.
         let _ = deciding.send(Command::Done(done));
         if done == Done::Durable {
-            group.acks.into_iter().for_each(|ack| ack.send(None));
+            answer(group.acks, runtime);
         } else {
             shared.counters.failed.add(group.acks.len());
             refuse(group, &Refusal::NoSpace);
         }
+    }
+}
+
+/// Answers the clients of a group. Where there are several it is done from within the runtime: one thread
+/// of it is woken once, and not from outside for each of them.
+fn answer(acks: Vec<Ack>, runtime: Option<&Handle>) {
+    let many = acks.len() > 1;
+    let all = move || acks.into_iter().for_each(|ack| ack.send(None));
+    match runtime {
+        Some(runtime) if many => drop(runtime.spawn(async move { all() })),
+        _ => all(),
     }
 }
 

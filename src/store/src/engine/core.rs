@@ -206,6 +206,11 @@ impl Core {
         self.clocks.fit(self.head.leases().map(|(id, lease)| (id, lease.ttl)), now);
     }
 
+    /// A group is on its way to the disk.
+    pub(crate) fn busy(&self) -> bool {
+        self.busy
+    }
+
     /// Nothing is left to be made durable.
     pub(crate) fn idle(&self) -> bool {
         !self.busy && self.closed.is_empty() && self.current.acks.is_empty()

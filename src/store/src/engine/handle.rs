@@ -13,6 +13,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::oneshot;
 
 use super::command::{Command, Reply};
+use super::inbox::Inbox;
 use super::open::{self, Options};
 use super::shared::{Shared, Slot};
 use super::snapshot::SnapshotStream;
@@ -40,7 +41,7 @@ pub struct Engine {
 /// The threads and the ways to them.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    pub deciding: Sender<Command>,
+    pub deciding: Arc<Inbox>,
     pub stop_keeper: Sender<()>,
     pub threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
 }
@@ -315,7 +316,7 @@ impl Engine {
     }
 
     fn send(&self, command: Command) -> Result<(), Refusal> {
-        self.handle.deciding.send(command).map_err(|_| Refusal::Stopped)
+        self.handle.deciding.send(command)
     }
 
     async fn write<T>(

@@ -16,6 +16,7 @@ mod command;
 mod committer;
 mod core;
 mod handle;
+mod inbox;
 mod keeper;
 mod lease;
 mod metrics;

@@ -2,7 +2,7 @@
 //! there when it returns; if something is damaged, it refuses and the folder stays as it is.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use super::command::{Command, Done};
 use super::committer::{self, Work};
 use super::core::Core;
 use super::handle::Handle;
+use super::inbox::{Inbox, Receiving};
 use super::keeper::{self, Keeper};
 use super::{Engine, Shared};
 use crate::checkpoint;
@@ -23,6 +24,10 @@ const IDLE: Duration = Duration::from_secs(3600);
 
 /// Commands that are decided before the committer is offered a group.
 const TURN: usize = 512;
+
+/// Commands that wake the deciding thread while a group is on its way to the disk. More would leave too
+/// much to decide when it is there, fewer would wake too often.
+const COMPANY: usize = 32;
 
 /// How an engine works.
 #[derive(Clone, Debug)]
@@ -76,7 +81,7 @@ pub(super) fn open(
     stamp.term += 1;
     let shared = Arc::new(Shared::new(&stamp, state.clone(), &options));
     shared.counters.checkpoint_bytes.set(checkpoint_bytes);
-    let (deciding, commands) = channel();
+    let deciding = Arc::new(Inbox::default());
     let (committing, work) = channel();
     let (stop_keeper, keeper_stop) = channel();
     let preparer = log.preparer();
@@ -90,11 +95,13 @@ pub(super) fn open(
         Duration::ZERO,
     );
 
+    let runtime = tokio::runtime::Handle::try_current().ok();
     let (to_core, of_committer) = (deciding.clone(), shared.clone());
     let committer = spawn("duet-commit", move || {
-        committer::run(log, &work, &to_core, &of_committer);
+        committer::run(log, &work, &to_core, &of_committer, runtime.as_ref());
     });
-    let (to_committer, of_core) = (committing.clone(), shared.clone());
+    let (commands, to_committer) = (Receiving(deciding.clone()), committing.clone());
+    let of_core = shared.clone();
     let decider = spawn("duet-decide", move || {
         decide(core, &commands, &to_committer, &of_core, started);
     });
@@ -127,7 +134,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> thread::JoinHandle
 /// The deciding thread: hands commands to the core, its groups to the committer, and the time to both.
 fn decide(
     mut core: Core,
-    commands: &Receiver<Command>,
+    commands: &Receiving,
     committer: &Sender<Work>,
     shared: &Arc<Shared>,
     started: Instant,
@@ -137,14 +144,10 @@ fn decide(
         let now = started.elapsed();
         let quiet = shared.is_full() || stopping;
         let wait = core.next(now, quiet).map_or(IDLE, |next| next.saturating_sub(now));
-        let first = match commands.recv_timeout(wait) {
-            Ok(command) => Some(command),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => return,
-        };
+        let enough = if core.busy() { COMPANY } else { 1 };
+        let commands = commands.0.receive(enough, TURN, wait);
         let now = started.elapsed();
-        let rest = std::iter::from_fn(|| commands.try_recv().ok()).take(TURN);
-        for command in first.into_iter().chain(rest) {
+        for command in commands {
             match command {
                 Command::Stop => stopping = true,
                 // Who waits is told that the store has stopped when the commands are dropped.
