@@ -4,7 +4,7 @@
 use std::fs;
 
 use image::fetch::{Cache, FetchOptions, fetch_all};
-use image::lock::{Lock, LockedPackage, Set};
+use image::lock::{Lock, Set};
 use image::progress::Silent;
 use image::tools::Tools;
 use image::unpack::Package;
@@ -28,12 +28,7 @@ pub fn unpacked(profile: &str) -> Tools {
     let cache = Cache::open(cache()).expect("the cache can be written");
     fetch_all(&cache, &lock.wanted(None), &FetchOptions::default(), &Silent)
         .unwrap_or_else(|error| panic!("{error:?}"));
-    let package = |one: &LockedPackage| Package {
-        name: one.name.clone(),
-        sha256: one.sha256,
-        archive: cache.object(&one.sha256),
-    };
-    let packages: Vec<Package> = lock.set(Set::Tools).map(package).collect();
+    let packages: Vec<_> = lock.set(Set::Tools).map(|one| Package::locked(one, &cache)).collect();
     let tools = Tools::prepare(cache.folder(), &packages, JOBS, &Silent);
     tools.unwrap_or_else(|error| panic!("{error:?}"))
 }

@@ -9,12 +9,12 @@ use std::{fs, io};
 
 use image::build::Programs;
 use image::compose::overlay;
-use image::fetch::{Cache, FetchOptions, fetch_all};
+use image::fetch::{Cache, FetchOptions};
 use image::lock::{Lock, Set};
 use image::progress::Progress;
 use image::scripts::Reviewed;
 use image::tree::Tree;
-use image::unpack::Package;
+use image::unpack::{Package, Store};
 use miette::Diagnostic;
 use site::keys::{self, Authority, Certificate, ReleaseKey};
 use site::profile::{Chain, RawProfile};
@@ -268,13 +268,8 @@ pub(crate) fn lab_tools(
     progress: &dyn Progress,
 ) -> miette::Result<lab::Tools> {
     let lock = lock_of(folder, LAB_TOOLS)?;
-    fetch_all(cache, &lock.wanted(None), options, progress)?;
-    let package = |one: &image::lock::LockedPackage| Package {
-        name: one.name.clone(),
-        sha256: one.sha256,
-        archive: cache.object(&one.sha256),
-    };
-    let packages: Vec<Package> = lock.set(Set::Tools).map(package).collect();
+    Store::new(cache.folder()).fetch(cache, &lock.wanted(None), options, progress)?;
+    let packages: Vec<_> = lock.set(Set::Tools).map(|one| Package::locked(one, cache)).collect();
     let tools = image::tools::Tools::prepare(cache.folder(), &packages, UNPACKING, progress)?;
     Ok(lab::Tools::open(tools.root())?)
 }

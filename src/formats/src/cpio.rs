@@ -119,8 +119,16 @@ pub struct Writer {
 impl Writer {
     /// An empty archive whose entries all bear the time `mtime`, in seconds of the epoch.
     pub fn new(mtime: u32) -> Self {
+        Writer::after(Vec::new(), mtime)
+    }
+
+    /// The same behind other archives of an initrd, the last of which may be packed; zeros lead to where
+    /// the kernel looks for the next.
+    pub fn after(archives: Vec<u8>, mtime: u32) -> Self {
         let (folders, others) = (BTreeSet::new(), BTreeSet::new());
-        Writer { out: Vec::new(), mtime, inode: 0, folders, others }
+        let mut writer = Writer { out: archives, mtime, inode: 0, folders, others };
+        writer.align();
+        writer
     }
 
     /// Adds a folder of root.
@@ -196,7 +204,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Ends the archive and gives its bytes, a multiple of 512.
+    /// Ends the archive and gives its bytes and those of what it is behind, a multiple of 512.
     pub fn finish(mut self) -> Vec<u8> {
         self.record([0, 0, 0, 0, 1, 0], &[], [0, 0], TRAILER);
         self.out.resize(self.out.len().next_multiple_of(BLOCK), 0);
@@ -487,6 +495,15 @@ mod tests {
             7 bytes more, zstd
         "#]]
         .assert_eq(&read(&bytes).unwrap().dump());
+    }
+
+    #[test]
+    fn an_archive_behind_others_starts_where_the_kernel_looks() {
+        let mut writer = Writer::after(b"packed".to_vec(), 0);
+        writer.file("root", 0o644, b"r").unwrap();
+        let bytes = writer.finish();
+        assert_eq!((&bytes[..8], bytes.len() % BLOCK), (&b"packed\0\0"[..], 0));
+        assert_eq!(read(&bytes[8..]).unwrap().archives[0].entries[0].path, "root");
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Layout {
 }
 
 /// A file that goes into the ESP: path and bytes.
-pub type EspFile = (String, Vec<u8>);
+pub type EspFile<'a> = (String, &'a [u8]);
 
 /// Refuses, before anything is written, what would not fit. The ESP must hold two releases' UKIs,
 /// since an upgrade lays the new one beside the old.
@@ -178,7 +178,7 @@ pub fn check_sizes(
 pub fn write(
     to: &Path,
     layout: &Layout,
-    esp: &[EspFile],
+    esp: &[EspFile<'_>],
     root: &Path,
     verity: &Path,
     time: u64,
@@ -192,7 +192,7 @@ pub fn write(
     let id = u32::from_le_bytes(volume_id);
     let volume = Volume { bytes: esp_bytes, id, label: "DUET-ESP".into(), time };
     let entries: Vec<Entry<'_>> =
-        esp.iter().map(|(path, bytes)| Entry::file(path.as_str(), bytes.as_slice())).collect();
+        esp.iter().map(|(path, bytes)| Entry::file(path.as_str(), *bytes)).collect();
     let extents = volume.write(&entries).map_err(DiskError::Esp)?;
     let file = File::create(to).map_err(failed)?;
     file.set_len(layout.bytes()).map_err(failed)?;

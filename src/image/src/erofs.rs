@@ -18,7 +18,7 @@ use crate::tree::{Content, Kind, Node, Tree};
 pub struct Settings {
     /// mkfs.erofs' `-z`: the algorithm and its level.
     pub compression: String,
-    /// Most bytes compressed at once, mkfs.erofs' `-C`.
+    /// Most bytes of a file that are compressed together: mkfs.erofs' `--max-extent-bytes`, and `-C`.
     pub cluster: u32,
     /// The one time of all files, seconds since 1970.
     pub time: u64,
@@ -43,7 +43,11 @@ pub fn make(
             // Pinned: what comes out must not depend on how many cores there are.
             command.arg("--quiet").arg("--tar=f").arg("--workers=4");
             command.arg(format!("-z{}", settings.compression));
-            command.arg(format!("-C{}", settings.cluster));
+            // zstd cannot fill an output of a given size, so mkfs.erofs would compress again and again
+            // to find what fits. Input of a given size, which always fits, is compressed once: a sixth
+            // of the time, for 2 % more bytes.
+            let cluster = settings.cluster;
+            command.arg(format!("-C{cluster}")).arg(format!("--max-extent-bytes={cluster}"));
             command.arg(format!("-T{}", settings.time)).arg("-U").arg(&settings.uuid);
             command.arg(to);
         },

@@ -1,8 +1,8 @@
 //! Unpacks packages, once each, into the cache: no root, no maintainer script.
 //!
-//! Start at [`Store::unpack`]. A package becomes a folder named by its hash: an index of its
-//! entries with their true owners and modes, and its files' bytes under running numbers. Trees and
-//! tools are then made from these by hard links, so no byte is unpacked twice.
+//! Start at [`Store::fetch`] and [`Store::unpack`]. A package becomes a folder named by its hash: an
+//! index of its entries with their true owners and modes, and its files' bytes under running numbers.
+//! Trees and tools are then made from these by hard links, so no byte is unpacked twice.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Hasher;
-use crate::fetch::Digest;
+use crate::fetch::{Cache, Digest, FetchError, FetchOptions, Wanted, fetch_each};
+use crate::lock::LockedPackage;
 use crate::progress::{Progress, Unit};
 use crate::tree::{Content, Kind, Node};
 
@@ -69,6 +70,14 @@ pub struct Package {
     pub archive: PathBuf,
 }
 
+impl Package {
+    /// A package of a lock, where the cache has it or would have it.
+    pub fn locked(package: &LockedPackage, cache: &Cache) -> Self {
+        let (name, sha256) = (package.name.clone(), package.sha256);
+        Package { name, sha256, archive: cache.object(&sha256) }
+    }
+}
+
 /// A package unpacked: what it holds, and what it would have run.
 #[derive(Clone, Debug)]
 pub struct Unpacked {
@@ -111,6 +120,26 @@ impl Store {
     /// The store inside the cache folder.
     pub fn new(cache: &Path) -> Self {
         Store { folder: cache.join(FORMAT) }
+    }
+
+    /// Fetches the packages that the cache lacks, and unpacks each in the thread that fetched it: while
+    /// one thread waits for the network, another unpacks. Nothing is lost when one cannot be unpacked:
+    /// [`Store::unpack`] tries it again and says why.
+    ///
+    /// # Errors
+    /// As [`crate::fetch::fetch_all`].
+    pub fn fetch(
+        &self,
+        cache: &Cache,
+        wanted: &[Wanted],
+        options: &FetchOptions,
+        progress: &dyn Progress,
+    ) -> Result<Vec<PathBuf>, FetchError> {
+        fetch_each(cache, wanted, options, progress, &|object| {
+            let archive = cache.object(&object.sha256);
+            let package = Package { name: object.label.clone(), sha256: object.sha256, archive };
+            let _ = self.one(&package);
+        })
     }
 
     /// Unpacks what is not unpacked yet, `jobs` packages at a time, and returns all of them in the

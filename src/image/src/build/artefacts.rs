@@ -90,15 +90,20 @@ pub(super) fn write(
     let layout = Layout::new(image, &disk_identity(plan, request), &root.hash)?;
     let esp = esp_files(plan, request, root, &uki);
     let raw = work.path().join(&raw_name);
-    disk::write(&raw, &layout, &esp, &root.erofs, &root.verity, plan.source_date, &*task)?;
-    drop(esp);
-    let manifest = match stamp::shared(plan) {
-        Some(manifest) => manifest,
-        None => {
-            let manifest = manifest(plan, request, root, cmdline, root_bytes);
-            write_shared(plan, root, &uki, manifest, work.path(), &*task)?
-        }
-    };
+    let manifest = std::thread::scope(|scope| {
+        let disk = scope.spawn(|| {
+            disk::write(&raw, &layout, &esp, &root.erofs, &root.verity, plan.source_date, &*task)
+        });
+        let manifest = match stamp::shared(plan) {
+            Some(manifest) => manifest,
+            None => {
+                let manifest = manifest(plan, request, root, cmdline, root_bytes);
+                write_shared(plan, root, &uki, manifest, work.path(), &*task)?
+            }
+        };
+        disk.join().expect("the disk's thread does not panic")?;
+        Ok::<_, BuildError>(manifest)
+    })?;
     drop(task);
     for name in &plan.artefacts {
         let (from, to) = (work.path().join(name), out.join(name));
@@ -110,7 +115,8 @@ pub(super) fn write(
     Ok(Outcome { manifest, disk: out.join(raw_name), unchanged: false, seconds: Vec::new() })
 }
 
-/// Writes what all rooms share, and the manifest last, with the hash of each.
+/// Writes what all rooms share, the netboot image beside the others, and the manifest last, with the
+/// hash of each.
 fn write_shared(
     plan: &Plan,
     root: &Root,
@@ -120,16 +126,22 @@ fn write_shared(
     task: &dyn Task,
 ) -> Result<Manifest, BuildError> {
     let name = &plan.name;
-    let mut writer = Writer { work, task, artefacts: Vec::new() };
-    let netboot = uki_with_root(root, &plan.cmdline, plan.source_date)?;
-    writer.bytes(&format!("{name}.netboot.efi"), &netboot)?;
-    drop(netboot);
-    writer.copy(&format!("{name}.root.erofs"), &root.erofs)?;
-    writer.copy(&format!("{name}.root.verity"), &root.verity)?;
-    writer.bytes(&format!("{name}.files.txt"), root.files.as_bytes())?;
-    writer.bytes(&format!("{name}.efi"), uki)?;
-    writer.bytes(&format!("{name}.spdx.json"), spdx(&manifest).as_bytes())?;
-    manifest.artefacts = std::mem::take(&mut writer.artefacts);
+    let writer = Writer { work, task };
+    manifest.artefacts = std::thread::scope(|scope| {
+        let netboot = scope.spawn(|| {
+            let netboot = uki_with_root(root, &plan.cmdline, plan.source_date)?;
+            writer.bytes(&format!("{name}.netboot.efi"), &netboot)
+        });
+        let mut artefacts = vec![
+            writer.copy(&format!("{name}.root.erofs"), &root.erofs)?,
+            writer.copy(&format!("{name}.root.verity"), &root.verity)?,
+            writer.bytes(&format!("{name}.files.txt"), root.files.as_bytes())?,
+            writer.bytes(&format!("{name}.efi"), uki)?,
+            writer.bytes(&format!("{name}.spdx.json"), spdx(&manifest).as_bytes())?,
+        ];
+        artefacts.push(netboot.join().expect("the netboot image's thread does not panic")?);
+        Ok::<_, BuildError>(artefacts)
+    })?;
     manifest.artefacts.sort_by(|a, b| a.name.cmp(&b.name));
     let text = serde_json::to_string_pretty(&manifest).expect("a manifest is plain data") + "\n";
     writer.bytes(&format!("{name}.manifest.json"), text.as_bytes())?;
@@ -169,15 +181,20 @@ fn manifest(
 
 /// The ESP's files. The UKI's name counts its boots from three down (Boot Loader Specification,
 /// "Boot counting"), and there is no second name without a count beside it.
-fn esp_files(plan: &Plan, request: &Request<'_>, root: &Root, uki: &[u8]) -> Vec<EspFile> {
+fn esp_files<'a>(
+    plan: &Plan,
+    request: &'a Request<'_>,
+    root: &'a Root,
+    uki: &'a [u8],
+) -> Vec<EspFile<'a>> {
     let mut files = vec![
-        ("EFI/BOOT/BOOTX64.EFI".to_owned(), root.loader.clone()),
-        (format!("EFI/Linux/{}+3-0.efi", plan.name), uki.to_vec()),
-        ("loader/loader.conf".to_owned(), request.loader_conf.as_bytes().to_vec()),
+        ("EFI/BOOT/BOOTX64.EFI".to_owned(), root.loader.as_slice()),
+        (format!("EFI/Linux/{}+3-0.efi", plan.name), uki),
+        ("loader/loader.conf".to_owned(), request.loader_conf.as_bytes()),
     ];
     if let Some(seed) = &request.seed {
-        files.push(("duet/seed.toml".into(), seed.seed.clone().into_bytes()));
-        files.push(("duet/seed.sig".into(), seed.signature.clone().into_bytes()));
+        files.push(("duet/seed.toml".into(), seed.seed.as_bytes()));
+        files.push(("duet/seed.sig".into(), seed.signature.as_bytes()));
     }
     files
 }
@@ -202,15 +219,13 @@ fn uki_with_root(root: &Root, cmdline: &str, time: u64) -> Result<Vec<u8>, Build
     let read = |path: &Path| {
         fs::read(path).map_err(|source| BuildError::Write { path: path.to_owned(), source })
     };
-    let mut writer = formats::cpio::Writer::new(u32::try_from(time).unwrap_or(u32::MAX));
+    let time = u32::try_from(time).unwrap_or(u32::MAX);
+    let mut writer = formats::cpio::Writer::after(root.initrd.clone(), time);
     for (name, path) in [("root.erofs", &root.erofs), ("root.verity", &root.verity)] {
         writer.file(name, 0o644, &read(path)?).map_err(UkiError::Archive)?;
     }
-    let mut initrd = root.initrd.clone();
-    initrd.resize(initrd.len().next_multiple_of(4), 0);
-    initrd.extend_from_slice(&writer.finish());
     let cmdline = format!("{cmdline} rootfstype=ramfs duet.netboot duet.root={}", hex(&root.hash));
-    Ok(uki(root, &cmdline, &initrd)?)
+    Ok(uki(root, &cmdline, &writer.finish())?)
 }
 
 /// Refuses before writing when the folder's disk is too full.
@@ -228,26 +243,23 @@ fn check_space(out: &Path, needs: u64) -> Result<(), BuildError> {
 struct Writer<'a> {
     work: &'a Path,
     task: &'a dyn Task,
-    artefacts: Vec<Artefact>,
 }
 
 impl Writer<'_> {
-    fn bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), BuildError> {
+    fn bytes(&self, name: &str, bytes: &[u8]) -> Result<Artefact, BuildError> {
         let path = self.work.join(name);
         fs::write(&path, bytes).map_err(|source| BuildError::Write { path, source })?;
         self.task.advance(bytes.len() as u64);
         let sha256 = hex(&crate::digest::sha256(bytes));
-        self.artefacts.push(Artefact { name: name.into(), size: bytes.len() as u64, sha256 });
-        Ok(())
+        Ok(Artefact { name: name.into(), size: bytes.len() as u64, sha256 })
     }
 
-    fn copy(&mut self, name: &str, from: &Path) -> Result<(), BuildError> {
+    fn copy(&self, name: &str, from: &Path) -> Result<Artefact, BuildError> {
         let path = self.work.join(name);
         let failed = |source| BuildError::Write { path: path.clone(), source };
         let (size, sha256) = copy_hashed(from, &path).map_err(failed)?;
         self.task.advance(size);
-        self.artefacts.push(Artefact { name: name.into(), size, sha256: hex(&sha256) });
-        Ok(())
+        Ok(Artefact { name: name.into(), size, sha256: hex(&sha256) })
     }
 }
 

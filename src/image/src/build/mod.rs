@@ -24,12 +24,12 @@ use crate::progress::Progress;
 use crate::scripts::Reviewed;
 use crate::tools::ToolError;
 use crate::tree::Tree;
-use crate::unpack::UnpackError;
+use crate::unpack::{Store, UnpackError};
 
 pub use artefacts::UkiError;
 
 /// Grows when the same inputs give other bytes, so that stamps and caches notice.
-const COMPOSER: &str = "composer-2";
+const COMPOSER: &str = "composer-3";
 
 /// Why an image was not built.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -252,7 +252,7 @@ pub fn execute(
     }
     let mut clock = Clock::default();
     let wanted = request.lock.wanted(Some(request.profile));
-    crate::fetch::fetch_all(cache, &wanted, options, progress)?;
+    Store::new(cache.folder()).fetch(cache, &wanted, options, progress)?;
     clock.lap("fetch");
     let root = root::make(plan, request, cache, options.jobs, progress, &mut clock)?;
     let outcome = artefacts::write(plan, request, &root, progress, &mut clock)?;

@@ -14,7 +14,7 @@ use crate::disk::Id;
 use crate::erofs::{self, Settings};
 use crate::fetch::Cache;
 use crate::initramfs;
-use crate::lock::{LockedPackage, Set};
+use crate::lock::Set;
 use crate::manifest::{Component, file_list, unreviewed};
 use crate::progress::{Progress, Unit};
 use crate::tools::Tools;
@@ -58,21 +58,21 @@ pub(super) fn make(
     clock: &mut Clock,
 ) -> Result<Root, BuildError> {
     let system = request.profile.system.as_ref().expect("the plan has a role");
-    let set = |set: Set| -> Vec<&LockedPackage> { request.lock.set(set).collect() };
-    let packages = |all: &[&LockedPackage]| -> Vec<Package> {
-        let package = |one: &&LockedPackage| Package {
-            name: one.name.clone(),
-            sha256: one.sha256,
-            archive: cache.object(&one.sha256),
-        };
-        all.iter().map(package).collect()
-    };
-    let tools = Tools::prepare(cache.folder(), &packages(&set(Set::Tools)), jobs, progress)?;
-    clock.lap("tools");
-    let root_set = set(Set::Root);
-    let unpacked = Store::new(cache.folder()).unpack(&packages(&root_set), jobs, progress)?;
-    let boot = Store::new(cache.folder()).unpack(&packages(&set(Set::Initrd)), jobs, progress)?;
+    let locked = &request.lock.packages;
+    let packages: Vec<Package> = locked.iter().map(|one| Package::locked(one, cache)).collect();
+    // All sets at once: the kernel takes one core as long as all the others together take the second.
+    let all = Store::new(cache.folder()).unpack(&packages, jobs, progress)?;
     clock.lap("unpack");
+    let in_set = |set: Set| {
+        let both = locked.iter().zip(&all);
+        both.filter(move |(one, _)| one.sets.contains(&set)).map(|(_, unpacked)| unpacked.clone())
+    };
+    let (unpacked, boot): (Vec<_>, Vec<_>) =
+        (in_set(Set::Root).collect(), in_set(Set::Initrd).collect());
+    let tools: Vec<Package> =
+        request.lock.set(Set::Tools).map(|one| Package::locked(one, cache)).collect();
+    let tools = Tools::prepare(cache.folder(), &tools, jobs, progress)?;
+    clock.lap("tools");
     let task = progress.begin("compose", 0, Unit::Items);
     let mut overlays = request.overlays.clone();
     overlays.push(programs(request));
@@ -100,7 +100,7 @@ pub(super) fn make(
         let path = tools.root().join("usr/lib/systemd/boot/efi").join(name);
         fs::read(&path).map_err(|source| BuildError::Write { path, source })
     };
-    let by_name = |at: usize| Component::new(&unpacked[at], root_set[at].sha256);
+    let root_set = request.lock.set(Set::Root).zip(&unpacked);
     Ok(Root {
         erofs,
         verity,
@@ -110,7 +110,7 @@ pub(super) fn make(
         loader: efi("systemd-bootx64.efi")?,
         stub: efi("linuxx64.efi.stub")?,
         files: file_list(&tree),
-        packages: (0..unpacked.len()).map(by_name).collect(),
+        packages: root_set.map(|(one, package)| Component::new(package, one.sha256)).collect(),
         unreviewed: unreviewed(&findings),
         kernel,
     })

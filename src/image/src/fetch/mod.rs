@@ -78,12 +78,27 @@ pub fn fetch_all(
     options: &FetchOptions,
     progress: &dyn Progress,
 ) -> Result<Vec<PathBuf>, FetchError> {
+    fetch_each(cache, wanted, options, progress, &|_| ())
+}
+
+/// As [`fetch_all`]; each download's thread also calls `arrived` once it has brought its object, before
+/// it begins the next.
+///
+/// # Errors
+/// As [`fetch_all`].
+pub fn fetch_each(
+    cache: &Cache,
+    wanted: &[Wanted],
+    options: &FetchOptions,
+    progress: &dyn Progress,
+    arrived: &(dyn Fn(&Wanted) + Sync),
+) -> Result<Vec<PathBuf>, FetchError> {
     let missing = missing(cache, wanted);
     if !missing.is_empty() {
         if options.offline {
             return Err(FetchError::offline(&missing));
         }
-        fetch_missing(cache, &missing, options, progress)?;
+        fetch_missing(cache, &missing, options, progress, arrived)?;
     }
     Ok(wanted.iter().map(|object| cache.object(&object.sha256)).collect())
 }
@@ -105,6 +120,7 @@ fn fetch_missing(
     missing: &[&Wanted],
     options: &FetchOptions,
     progress: &dyn Progress,
+    arrived: &(dyn Fn(&Wanted) + Sync),
 ) -> Result<(), FetchError> {
     let total = missing.iter().map(|object| object.size).sum();
     let task = progress.begin(&format!("fetch {} files", missing.len()), total, Unit::Bytes);
@@ -115,10 +131,13 @@ fn fetch_missing(
         while !stopped.load(Ordering::Relaxed) {
             let position = next.fetch_add(1, Ordering::Relaxed);
             let Some(object) = missing.get(position) else { return };
-            if let Err(error) = download::obtain(cache, &transport, object, options, &*task) {
-                // Whatever is gone is reported together: one new lock cures all of it.
-                stopped.fetch_or(!matches!(error, FetchError::Gone { .. }), Ordering::Relaxed);
-                failures.lock().unwrap_or_else(|e| e.into_inner()).push((position, error));
+            match download::obtain(cache, &transport, object, options, &*task) {
+                Ok(()) => arrived(object),
+                Err(error) => {
+                    // Whatever is gone is reported together: one new lock cures all of it.
+                    stopped.fetch_or(!matches!(error, FetchError::Gone { .. }), Ordering::Relaxed);
+                    failures.lock().unwrap_or_else(|e| e.into_inner()).push((position, error));
+                }
             }
         }
     };

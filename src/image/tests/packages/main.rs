@@ -6,3 +6,4 @@ mod fetching;
 mod locking;
 mod repositories;
 mod server;
+mod unpacking;

@@ -114,7 +114,7 @@ pub struct Image {
     pub state_mib: u32,
     /// As `mkfs.erofs -z` takes it, such as `zstd,3`.
     pub compression: String,
-    /// As `mkfs.erofs -C` takes it: bytes that are compressed as one; a power of two.
+    /// Bytes of a file that are compressed as one, at most; a power of two.
     pub cluster: u32,
 }
 
