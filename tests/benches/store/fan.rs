@@ -9,11 +9,11 @@ use tests::server::Server;
 use tests::wire::etcdserverpb as pb;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::transport::Channel;
 
 use pb::watch_client::WatchClient;
 use pb::watch_request::RequestUnion;
 
+use crate::channel::Channel;
 use crate::load::{Run, connect};
 use crate::process::cpu;
 use crate::work::{VALUE, bytes, client, create};
@@ -95,7 +95,10 @@ async fn open(
         let union = Some(RequestUnion::CreateRequest(create));
         send.send(pb::WatchRequest { request_union: union }).unwrap();
     }
-    let opened = WatchClient::new(channel).watch(UnboundedReceiverStream::new(requests)).await;
+    let origin = channel.origin.clone();
+    let opened = WatchClient::with_origin(channel, origin)
+        .watch(UnboundedReceiverStream::new(requests))
+        .await;
     let mut messages = opened.unwrap().into_inner();
     let mut created = 0;
     while created < watches {

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use tests::server::Server;
 use tests::wire::etcdserverpb as pb;
 use tonic::Status;
-use tonic::transport::Channel;
 
 use pb::kv_client::KvClient;
 use pb::request_op::Request;
 
+use crate::channel::Channel;
 use crate::load::{Run, Work, connect, drive};
 use crate::process::memory;
 use crate::work::{Puts, VALUE, bytes, client};

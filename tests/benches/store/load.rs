@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use tests::server::Server;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
 
+use crate::channel::Channel;
 use crate::process::cpu;
 
 /// More connections than this make no difference, fewer make one processor the limit.
@@ -141,13 +141,7 @@ async fn repeat<W: Work>(
     (took, failed)
 }
 
-/// Connections of their own; windows large enough for large lists.
+/// So many connections.
 pub(crate) async fn connect(server: &Server, count: usize) -> Vec<Channel> {
-    let endpoint = Endpoint::from_shared(server.endpoint()).unwrap();
-    let endpoint = endpoint
-        .tcp_nodelay(true)
-        .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(16 << 20);
-    let connecting = (0..count.max(1)).map(|_| endpoint.connect());
-    join_all(connecting).await.into_iter().map(Result::unwrap).collect()
+    join_all((0..count.max(1)).map(|_| Channel::connect(server))).await
 }

@@ -1,16 +1,18 @@
 //! What the clients do: puts, the transactions that Kubernetes makes, reads and lists.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use tests::chance::Chance;
 use tests::wire::{MAX_MESSAGE, etcdserverpb as pb};
 use tonic::Status;
-use tonic::transport::Channel;
 
 use pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use pb::kv_client::KvClient;
 use pb::request_op::Request;
 use pb::response_op::Response;
 
+use crate::channel::Channel;
 use crate::load::Work;
 
 /// Bytes of a value of a plain put: those of etcd's own benchmark.
@@ -29,7 +31,8 @@ pub(crate) fn bytes(seed: u64, length: usize) -> Bytes {
 }
 
 pub(crate) fn client(channel: Channel) -> KvClient<Channel> {
-    KvClient::new(channel).max_decoding_message_size(MAX_MESSAGE)
+    let origin = channel.origin.clone();
+    KvClient::with_origin(channel, origin).max_decoding_message_size(MAX_MESSAGE)
 }
 
 /// Puts to keys of its own, in turn.
@@ -66,7 +69,10 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    pub(crate) fn new(id: usize, channel: Channel) -> Objects {
+    /// A client that nobody was before: what an earlier run left does not stand in its way.
+    pub(crate) fn new(_: usize, channel: Channel) -> Objects {
+        static CLIENTS: AtomicUsize = AtomicUsize::new(0);
+        let id = CLIENTS.fetch_add(1, Ordering::Relaxed);
         let value = bytes(id as u64, OBJECT);
         Objects { kv: client(channel), id, number: 0, stage: 0, revision: 0, value }
     }
