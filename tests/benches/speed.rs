@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use lab::Stage;
 use serde_json::Value;
 use tests::demo::{Built, build, cache, demo, login_key};
+use tests::machine::machine;
 use tests::programs::{checkout, duet, kept, plain};
 use tests::rooms::{BOOT, Machines};
 use tests::run::run;
@@ -34,16 +35,7 @@ fn main() {
 }
 
 fn head() -> String {
-    let cores = thread::available_parallelism().unwrap();
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
-    let load = fs::read_to_string("/proc/loadavg").unwrap();
-    let load = load.split(' ').next().unwrap_or("?").to_owned();
-    format!(
-        "# Measurements\n\nMeasured and written by `make bench`, on {cores} cores ({}), at a load of {load} \
-         before it began.\n",
-        model.trim_start_matches([' ', '\t', ':'])
-    )
+    format!("# Measurements\n\nMeasured and written by `make bench`, on {}.\n", machine())
 }
 
 /// Builds of room a's control node in a place of their own: with a cache that has the packages as they

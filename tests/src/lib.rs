@@ -1,13 +1,15 @@
 //! What the whole-program tests share: the programs, a demo site with both rooms' images, the judges,
 //! a lab to boot in, and stores that run.
 //!
-//! Start at [`demo::demo`] or [`server::Server`]. Nothing here mocks anything: programs are run as a person runs them, and
-//! what they left is read by other people's programs. What a test starts, it stops.
+//! Start at [`demo::demo`] or [`server::Server`]. Nothing here mocks anything: programs are run as a
+//! person runs them, and what they left is read by other people's programs. What a test starts, it
+//! stops.
 
 pub mod bytes;
 pub mod chance;
 pub mod demo;
 pub mod judge;
+pub mod machine;
 pub mod mirror;
 pub mod programs;
 pub mod rooms;

@@ -24,9 +24,9 @@ mod work;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::thread;
 use std::time::Duration;
 
+use tests::machine::machine;
 use tests::programs::{checkout, kept};
 use tests::server::{Make, Plan, Server};
 use tests::wire::etcdserverpb as pb;
@@ -113,20 +113,14 @@ fn main() {
 }
 
 fn head(quick: bool) -> String {
-    let cores = thread::available_parallelism().unwrap();
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown");
-    let load = fs::read_to_string("/proc/loadavg").unwrap();
-    let load = load.split(' ').next().unwrap_or("?").to_owned();
     let short = if quick { " A quick run: the figures are rough." } else { "" };
     format!(
-        "# The store beside etcd and kine\n\nMeasured and written by `make bench`, on {cores} cores ({}), at a \
-         load of {load} before it began.{short} etcd is Debian's 3.5.16; kine is built from its Go module and \
-         keeps a SQLite file as in k3s, but with `synchronous=FULL`: as it ships, a power cut takes back what it \
+        "# The store beside etcd and kine\n\nMeasured and written by `make bench`, on {}.{short} etcd is Debian's \
+         3.5.16; kine is built from its Go module and keeps a SQLite file as in k3s, but with `synchronous=FULL`: as it ships, a power cut takes back what it \
          acknowledged. So all three have fsynced what they acknowledge, on the same disk. \
          One client program asks all of them, on the same computer: it takes processors from the server, \
          so the figures say how the stores compare, not what either could do alone.\n",
-        model.trim_start_matches([' ', '\t', ':'])
+        machine()
     )
 }
 
