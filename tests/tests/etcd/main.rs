@@ -12,6 +12,7 @@ mod crash;
 mod differential;
 mod etcdctl;
 mod leases;
+mod moving;
 mod pair;
 mod program;
 mod scenario;
