@@ -16,12 +16,13 @@ use crate::refusal::Refusal;
 /// Where an answer goes, and the room that its request takes until then.
 pub(crate) struct Reply<T> {
     pub to: oneshot::Sender<Result<Answer<T>, Refusal>>,
-    pub _slot: Slot,
+    pub slot: Slot,
 }
 
 impl<T> Reply<T> {
-    /// A client that has gone away needs no answer.
+    /// A client that has gone away needs no answer. Who has the answer takes no room any more.
     pub(crate) fn send(self, answer: Result<Answer<T>, Refusal>) {
+        drop(self.slot);
         let _ = self.to.send(answer);
     }
 }

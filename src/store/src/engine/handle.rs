@@ -340,7 +340,7 @@ impl Engine {
         }
         let slot = Slot::take(&self.shared, bytes)?;
         let (to, answer) = oneshot::channel();
-        self.send(command(Reply { to, _slot: slot }))?;
+        self.send(command(Reply { to, slot }))?;
         answer.await.unwrap_or(Err(Refusal::Stopped))
     }
 }
