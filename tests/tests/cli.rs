@@ -238,8 +238,8 @@ fn packages_that_cannot_be_together_are_explained() {
     let desk = Desk::new();
     desk.edit(
         "profiles/control.toml",
-        "role = \"control\"",
-        "role = \"control\"\n\n[packages]\nroot = [\"no-such-package\"]",
+        "[services]",
+        "[packages]\nroot = [\"no-such-package\"]\n\n[services]",
     );
     fails(&mut desk.duet(&["lock", "control"]), RESOLVE, &["no-such-package"]);
 }
