@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -12,6 +13,12 @@ use crate::run::run;
 
 /// Compiling everything on two cores that are busy.
 const COMPILING: Duration = Duration::from_secs(40 * 60);
+
+/// Compiling Kubernetes, the largest of the peers, on two cores that are busy.
+const COMPILING_PEERS: Duration = Duration::from_secs(90 * 60);
+
+/// What .ci/peers answers where there is no Go.
+const NOT_HERE: i32 = 77;
 
 /// The checkout's root.
 ///
@@ -109,4 +116,25 @@ pub fn probe() -> PathBuf {
     let mut script = plain(checkout().join(".ci/programs"));
     let _ = run(script.arg("probe").env("CARGO_TARGET_DIR", target()), COMPILING).well();
     target().join("node/x86_64-unknown-linux-gnu/release/examples/probe")
+}
+
+/// The folder of programs of other people that exist as Go sources only (`tests/peers`), compiled the first
+/// time; none, told loudly, where there is no Go for them.
+///
+/// # Panics
+/// If they do not compile, or if there is no Go where `CI` is true.
+#[must_use]
+pub fn peers(name: &str) -> Option<PathBuf> {
+    let mut script = plain(checkout().join(".ci/peers"));
+    let said = run(script.arg(name), COMPILING_PEERS);
+    if said.code == Some(NOT_HERE) {
+        say(&said.err);
+        return None;
+    }
+    Some(PathBuf::from(said.well().out.trim_end()))
+}
+
+/// Says something to who waits: the test's runner swallows what is printed.
+pub fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -15,8 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::programs::{checkout, node_program, plain};
-use crate::run::run;
+use crate::programs::{node_program, peers, plain};
 use crate::tools::unpacked;
 
 /// From the start to the first healthy answer, with a large store on a busy disk.
@@ -24,9 +23,6 @@ const STARTING: Duration = Duration::from_secs(120);
 
 /// From SIGTERM to the end.
 const ENDING: Duration = Duration::from_secs(60);
-
-/// Compiling kine, with SQLite, on two busy cores.
-const COMPILING: Duration = Duration::from_secs(30 * 60);
 
 /// A port that was free a moment ago may be taken; then others are tried.
 const TRIES: usize = 3;
@@ -358,11 +354,9 @@ pub fn duetd() -> PathBuf {
     std::env::var_os("DUET_DUETD").map_or_else(|| node_program("duetd"), PathBuf::from)
 }
 
-/// kine; compiled by the Go toolchain the first time.
+/// kine. Who starts one where there may be no Go asks [`peers`] first.
 fn kine() -> PathBuf {
-    let mut script = plain(checkout().join(".ci/peers"));
-    let said = run(script.arg("kine"), COMPILING).well();
-    Path::new(said.out.trim()).join("kine")
+    peers("kine").expect("kine takes the Go toolchain").join("kine")
 }
 
 #[cfg(test)]

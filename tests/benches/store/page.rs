@@ -39,6 +39,18 @@ pub(crate) struct Row {
     pub(crate) goal: f64,
 }
 
+impl Row {
+    /// How many times as fast as etcd.
+    fn against_etcd(&self) -> f64 {
+        self.duet.rate() / self.etcd.rate().max(1e-9)
+    }
+
+    /// How many times as fast as kine, if that was asked.
+    fn against_kine(&self) -> Option<f64> {
+        self.kine.as_ref().map(|kine| self.duet.rate() / kine.rate().max(1e-9))
+    }
+}
+
 /// At least so many times as fast as kine, everywhere.
 const GOAL_KINE: f64 = 10.0;
 
@@ -49,17 +61,16 @@ pub(crate) fn section(title: &str, words: &str, unit: &str, rows: &[Row]) -> Str
          goal |\n|---|---|---|---|---|---|---|---|\n"
     );
     for row in rows {
-        let ratio = row.duet.rate() / row.etcd.rate().max(1e-9);
-        let against_kine = row.kine.as_ref().map(|kine| row.duet.rate() / kine.rate().max(1e-9));
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | **{ratio:.2}** | {:.0} | {} | {GOAL_KINE:.0} |",
+            "| {} | {} | {} | {} | **{:.2}** | {:.0} | {} | {GOAL_KINE:.0} |",
             row.name,
             rate(&row.etcd),
             row.kine.as_ref().map_or("-".to_owned(), rate),
             rate(&row.duet),
+            row.against_etcd(),
             row.goal,
-            against_kine.map_or("-".to_owned(), |ratio| format!("**{ratio:.1}**")),
+            row.against_kine().map_or("-".to_owned(), |ratio| format!("**{ratio:.1}**")),
         );
     }
     text += "\nMilliseconds until the answer, as p50 / p99 / p99.9, and microseconds of processor time for \
@@ -80,15 +91,14 @@ pub(crate) fn section(title: &str, words: &str, unit: &str, rows: &[Row]) -> Str
         );
     }
     text += &shortfalls(rows.iter().flat_map(|row| {
-        let ratio = row.duet.rate() / row.etcd.rate().max(1e-9);
-        let against_kine = row.kine.as_ref().map(|kine| row.duet.rate() / kine.rate().max(1e-9));
+        let ratio = row.against_etcd();
         let alone = row.etcd.cpu_each().0 / row.duet.cpu_each().0.max(1e-9);
         let etcd = (ratio < row.goal).then(|| Shortfall {
             name: &row.name,
             against: "etcd",
             figure: format!("{ratio:.2} of etcd; by the servers' own processor time {alone:.1}"),
         });
-        let kine = against_kine.filter(|ratio| *ratio < GOAL_KINE).map(|ratio| Shortfall {
+        let kine = row.against_kine().filter(|ratio| *ratio < GOAL_KINE).map(|ratio| Shortfall {
             name: &row.name,
             against: "kine",
             figure: format!("{ratio:.1} of kine"),

@@ -4,10 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tests::chance::Chance;
-use tests::wire::{MAX_MESSAGE, etcdserverpb as pb};
+use tests::wire::{MAX_MESSAGE, etcdserverpb as pb, if_unchanged};
 use tonic::Status;
 
-use pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use pb::kv_client::KvClient;
 use pb::request_op::Request;
 use pb::response_op::Response;
@@ -76,22 +75,6 @@ impl Objects {
         let value = bytes(id as u64, OBJECT);
         Objects { kv: client(channel), id, number: 0, stage: 0, revision: 0, value }
     }
-}
-
-/// The transaction of an API server: if nobody has changed the key since, this; else read it.
-fn if_unchanged(key: &Bytes, revision: i64, then: Request) -> pb::TxnRequest {
-    let compare = pb::Compare {
-        result: CompareResult::Equal.into(),
-        target: CompareTarget::Mod.into(),
-        key: key.clone(),
-        target_union: Some(TargetUnion::ModRevision(revision)),
-        ..Default::default()
-    };
-    let read = Request::RequestRange(pb::RangeRequest { key: key.clone(), ..Default::default() });
-    let op = |request| pb::RequestOp { request: Some(request) };
-    // A creation reads nothing if it fails.
-    let failure = if revision == 0 { vec![] } else { vec![op(read)] };
-    pb::TxnRequest { compare: vec![compare], success: vec![op(then)], failure }
 }
 
 /// The transaction that creates a key.

@@ -22,12 +22,9 @@ mod process;
 mod store;
 mod watch;
 
-use std::io::Write as _;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tests::programs::{checkout, hold, plain};
-use tests::run::run;
+use tests::programs::{checkout, hold, peers, say};
 
 use api::Api;
 use cluster::{COMPACTION, Cluster};
@@ -36,18 +33,12 @@ use history::none;
 use objects::OldPage;
 use store::Door;
 
-/// Kubernetes is compiled in 3 minutes on two idle cores.
-const COMPILING: Duration = Duration::from_secs(90 * 60);
-
-/// What .ci/peers answers where there is no Go.
-const NOT_HERE: i32 = 77;
-
 /// How often the store is killed.
 const KILLS: usize = 4;
 
 #[test]
 fn kubernetes_lives_on_the_store() {
-    let Some(peers) = peers() else { return };
+    let Some(peers) = peers("kubernetes") else { return };
     let _alone = hold("kube");
     let mut cluster = Cluster::start(peers);
     let (a, pages) = one_apiserver(&mut cluster);
@@ -115,17 +106,6 @@ fn a_store_that_dies(cluster: &mut Cluster, b: &Api, pages: &[OldPage]) {
     });
 }
 
-/// The programs of Kubernetes; none, told loudly, where they cannot be built.
-fn peers() -> Option<PathBuf> {
-    let mut script = plain(checkout().join(".ci/peers"));
-    let said = run(script.arg("kubernetes"), COMPILING);
-    if said.code == Some(NOT_HERE) {
-        say(&said.err);
-        return None;
-    }
-    Some(PathBuf::from(said.well().out.trim_end()))
-}
-
 /// The version of Kubernetes that is pinned.
 fn pinned() -> String {
     let module = checkout().join("tests/peers/kubernetes/go.mod");
@@ -147,9 +127,4 @@ fn step<T>(name: &str, work: impl FnOnce() -> T) -> T {
     }
     let _told = Told(name, Instant::now());
     work()
-}
-
-/// The test's runner swallows what is printed; a person who waits for minutes wants to see this.
-fn say(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
 }
