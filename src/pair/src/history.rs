@@ -3,13 +3,15 @@
 //! Entries of one epoch come from one leader, which writes each index once. So two logs that both have
 //! entry 7 of epoch 3 agree up to there, and the contents are never needed to compare them.
 
+use serde::{Deserialize, Serialize};
+
 use crate::register::{Epoch, Index};
 
 /// More leaderships than this in the log that is kept need a checkpoint of the driver first.
 pub const MAX_RUNS: usize = 1024;
 
 /// A place in a log: the entry there and the epoch that wrote it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Position {
     /// The epoch in which the leadership began that wrote the entry; 0 before the first entry.
     pub epoch: Epoch,
@@ -18,7 +20,7 @@ pub struct Position {
 }
 
 /// Consecutive entries of one leadership.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Run {
     /// The epoch in which the leadership began.
     pub epoch: Epoch,
@@ -27,7 +29,8 @@ pub struct Run {
 }
 
 /// The shape of a log: where it begins, and who wrote what of it. At most [`MAX_RUNS`] runs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(Position, Vec<Run>)", into = "(Position, Vec<Run>)")]
 pub struct History {
     base: Position,
     runs: Vec<Run>,
@@ -47,6 +50,20 @@ pub enum HistoryError {
     /// Too many runs.
     #[error("{0} leaderships in one log; {MAX_RUNS} is the most")]
     TooLong(usize),
+}
+
+impl TryFrom<(Position, Vec<Run>)> for History {
+    type Error = HistoryError;
+
+    fn try_from((base, runs): (Position, Vec<Run>)) -> Result<History, HistoryError> {
+        History::new(base, runs)
+    }
+}
+
+impl From<History> for (Position, Vec<Run>) {
+    fn from(history: History) -> (Position, Vec<Run>) {
+        (history.base, history.runs)
+    }
 }
 
 impl History {

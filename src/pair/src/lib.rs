@@ -16,6 +16,7 @@ mod refusal;
 mod register;
 mod time;
 mod timing;
+pub mod wire;
 pub mod witness;
 
 pub use effect::{Ask, Effect};

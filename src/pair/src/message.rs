@@ -3,12 +3,14 @@
 //! Plain data: the driver encodes it, and attaches the contents that positions stand for. Messages may
 //! be lost, repeated, late and out of order.
 
+use serde::{Deserialize, Serialize};
+
 use crate::history::{History, Position};
 use crate::register::{Epoch, Index, Register, Room};
 use crate::time::Time;
 
 /// A message with what every one carries.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Message {
     /// Who speaks.
     pub from: Room,
@@ -26,7 +28,7 @@ pub struct Message {
 }
 
 /// What is said.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Body {
     /// I do not lead. Here is the shape of my log; a leader answers where we part.
     Hello {
@@ -85,6 +87,13 @@ pub enum Body {
         epoch: Epoch,
         /// The last of them.
         last: Index,
+    },
+    /// To a follower: everything up to here is acknowledged. Heartbeats say it too, only later.
+    Committed {
+        /// The epoch in which the sender's leadership began.
+        term: Epoch,
+        /// Up to where writes are acknowledged.
+        acknowledged: Index,
     },
     /// To a follower: I stopped, reads included, and cannot persist that. Do not wait for my lease.
     Resign {

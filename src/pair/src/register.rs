@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// One of the two rooms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Room {
     /// The first.
     A,
@@ -39,7 +41,7 @@ pub type Epoch = u64;
 pub type Index = u64;
 
 /// Which rooms hold every acknowledged write: an acknowledgement needs all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum InSync {
     /// This room alone.
     Only(Room),
@@ -79,7 +81,7 @@ pub enum Authority {
 }
 
 /// What allowed an epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum GrantedBy {
     /// The first epoch of a site.
     Founding,
@@ -112,7 +114,7 @@ impl fmt::Display for GrantedBy {
 }
 
 /// Which disk each room had. A replaced or rolled-back disk has a larger number than the one before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Incarnations {
     /// Of room a; 0 when it never was in sync.
     pub a: u64,
@@ -142,7 +144,7 @@ impl Incarnations {
 }
 
 /// Who leads and who is in sync, and since which decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Register {
     /// The history that it belongs to, drawn when the site was founded.
     pub cluster: u128,

@@ -4,10 +4,12 @@
 //! cannot tell by itself that its disk was rolled back, so whoever restores it must give it a new
 //! generation; both rooms pin the generation, and another one never grants.
 
+use serde::{Deserialize, Serialize};
+
 use crate::register::{Epoch, GrantedBy, InSync, Register, Room};
 
 /// What the witness keeps of a site, fsynced before it answers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Witness {
     /// A number that is new whenever the witness is made or restored; never 0.
     pub generation: u64,
@@ -16,7 +18,7 @@ pub struct Witness {
 }
 
 /// What a room asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Request {
     /// May `room` go on alone?
     Grant {
@@ -32,7 +34,7 @@ pub enum Request {
 }
 
 /// What the witness answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Reply {
     /// Go on with this.
     Granted(Register),
@@ -50,7 +52,7 @@ pub enum Reply {
 }
 
 /// Why the witness says no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error, Serialize, Deserialize)]
 pub enum Refusal {
     /// The rooms have pinned another witness, or this one before it was restored.
     #[error("it is of generation {0}, which the rooms did not register: both rooms together must")]

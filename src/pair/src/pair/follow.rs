@@ -47,12 +47,17 @@ impl Pair {
         }
         let Role::Following(following) = &self.role else { return };
         if following.aligned == Some(term) {
-            let known = acknowledged.min(self.history.last().index);
-            self.acknowledged = self.acknowledged.max(known);
+            self.learn(acknowledged);
             self.alive(Some(sent), out);
         } else if self.installing.is_none() {
             self.hello(out);
         }
+    }
+
+    /// The leader whose log this one is a beginning of has acknowledged so much.
+    fn learn(&mut self, acknowledged: Index) {
+        let known = acknowledged.min(self.history.last().index);
+        self.acknowledged = self.acknowledged.max(known);
     }
 
     pub(super) fn receive_following(&mut self, now: Time, message: &Message, out: &mut Effects) {
@@ -74,6 +79,9 @@ impl Pair {
                     self.history.append(epoch, last);
                     out.push(Effect::Store { after, epoch, last });
                 }
+            }
+            Body::Committed { term, acknowledged } if following.aligned == Some(term) => {
+                self.learn(acknowledged);
             }
             Body::Resign { term } if fits(term) => {
                 self.apart(now, out);

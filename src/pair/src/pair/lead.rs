@@ -162,9 +162,21 @@ impl Pair {
         if up_to > self.acknowledged {
             self.acknowledged = up_to;
             out.push(Effect::Acknowledge(up_to));
+            self.tell_follower(up_to, out);
         }
         self.serve(now, out);
         self.finish_hand_over(now, out);
+    }
+
+    /// The follower's readers and watches are to see what is acknowledged, and not only with the next
+    /// heartbeat.
+    fn tell_follower(&self, acknowledged: Index, out: &mut Effects) {
+        match &self.role {
+            Role::Leading(Leading { term, follower: Some(_), .. }) => {
+                self.send(Body::Committed { term: *term, acknowledged }, out);
+            }
+            _ => {}
+        }
     }
 
     fn serve(&mut self, now: Time, out: &mut Effects) {
