@@ -171,11 +171,8 @@ impl Pair {
     /// The follower's readers and watches are to see what is acknowledged, and not only with the next
     /// heartbeat.
     fn tell_follower(&self, acknowledged: Index, out: &mut Effects) {
-        match &self.role {
-            Role::Leading(Leading { term, follower: Some(_), .. }) => {
-                self.send(Body::Committed { term: *term, acknowledged }, out);
-            }
-            _ => {}
+        if let Role::Leading(Leading { term, follower: Some(_), .. }) = &self.role {
+            self.send(Body::Committed { term: *term, acknowledged }, out);
         }
     }
 
