@@ -31,6 +31,10 @@ impl State {
                 let error = ApplyError::Compact { found: revision, current, compacted };
                 self.compact(revision).map_err(|_| error).map(drop)
             }
+            Effect::Leap { revision } => {
+                let error = ApplyError::Revision { found: revision, current: self.revision };
+                self.leap(revision).map_err(|_| error).map(drop)
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod error;
 mod hash;
 mod history;
 mod items;
+mod leap;
 mod lease;
 mod range;
 mod record;

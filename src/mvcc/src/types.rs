@@ -280,6 +280,11 @@ pub enum Effect {
         /// The revision.
         revision: i64,
     },
+    /// Revisions go on from here, since some that clients know may be lost.
+    Leap {
+        /// The newest revision from now on; all before it are compacted.
+        revision: i64,
+    },
 }
 
 /// One key's change within a revision.

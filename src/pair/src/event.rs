@@ -33,7 +33,7 @@ pub enum Event {
 /// What may be wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Command {
-    /// Begin a site on this empty room. Once in the life of a site.
+    /// Begin a site with what this room has, which was part of none. Once in the life of a site.
     Found {
         /// A number drawn for it.
         cluster: u128,

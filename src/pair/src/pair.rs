@@ -56,6 +56,8 @@ pub struct Recovered {
     pub register: Option<Register>,
     /// The log; all of it is synced.
     pub history: History,
+    /// Entries up to here are known to be acknowledged; what really is may be more.
+    pub acknowledged: Index,
 }
 
 /// What this room is doing.
@@ -149,7 +151,7 @@ impl Pair {
             register: disk.register,
             history: disk.history,
             synced,
-            acknowledged: 0,
+            acknowledged: disk.acknowledged,
             peer: None,
             role: Role::Apart(Apart { seek: now + settings.timing.lease }),
             beat: now,
@@ -227,6 +229,30 @@ impl Pair {
     #[must_use]
     pub fn acknowledged(&self) -> Index {
         self.acknowledged
+    }
+
+    /// The epoch in which this room's leadership began; none while it does not lead.
+    #[must_use]
+    pub fn term(&self) -> Option<Epoch> {
+        match &self.role {
+            Role::Leading(leading) => Some(leading.term),
+            _ => None,
+        }
+    }
+
+    /// How many entries [`Event::Append`] takes now; 0 while this room does not lead or hands over.
+    #[must_use]
+    pub fn room_for_entries(&self) -> u64 {
+        match &self.role {
+            Role::Leading(leading) => self.room_of(leading),
+            _ => 0,
+        }
+    }
+
+    /// Whether both rooms heard each other since this process began.
+    #[must_use]
+    pub fn is_met(&self) -> bool {
+        self.peer.is_some_and(|peer| peer.hears)
     }
 
     /// Whether this room may acknowledge at `now`: it leads, and its lease holds or it is in sync alone.
@@ -404,6 +430,8 @@ impl Pair {
     }
 
     fn command(&mut self, now: Time, command: Command, out: &mut Effects) {
+        // Who asks is answered, also for the second time.
+        self.told = None;
         match command {
             Command::Found { cluster } => self.found(now, cluster, out),
             Command::HandOver => self.hand_over(now, out),

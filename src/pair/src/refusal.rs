@@ -66,7 +66,7 @@ pub enum Refusal {
     #[error("this room's disk is empty: it needs the peer, or to be founded")]
     Empty,
     /// There is something on the disk.
-    #[error("this room's disk is not empty, so no site can be founded on it")]
+    #[error("this room belongs to a site already")]
     NotEmpty,
     /// Its disk sticks.
     #[error("the disk of this room is stuck")]

@@ -21,6 +21,7 @@ pub mod log;
 pub mod record;
 pub mod recover;
 pub mod refusal;
+pub mod replica;
 pub mod serve;
 pub mod wire;
 

@@ -24,6 +24,7 @@ const WRITE: u8 = 1;
 const GRANT: u8 = 2;
 const REVOKE: u8 = 3;
 const COMPACT: u8 = 4;
+const LEAP: u8 = 5;
 
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
@@ -64,6 +65,7 @@ impl Record {
             Effect::Grant { .. } => GRANT,
             Effect::Revoke { .. } => REVOKE,
             Effect::Compact { .. } => COMPACT,
+            Effect::Leap { .. } => LEAP,
         };
         out.extend([FORMAT, kind]);
         put_number(out, self.index);
@@ -82,7 +84,26 @@ impl Record {
                 put_number(out, *id as u64);
                 put_number(out, *revision as u64);
             }
-            Effect::Compact { revision } => put_number(out, *revision as u64),
+            Effect::Compact { revision } | Effect::Leap { revision } => {
+                put_number(out, *revision as u64);
+            }
+        }
+    }
+
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        const ENTRY: usize = 32;
+        let change = |change: &Change| match change {
+            Change::Put { key, value, .. } => key.len() + value.len() + ENTRY,
+            Change::Delete { key } => key.len() + ENTRY,
+        };
+        match &self.effect {
+            Effect::Write { changes, .. } => ENTRY + changes.iter().map(change).sum::<usize>(),
+            Effect::Grant { .. }
+            | Effect::Revoke { .. }
+            | Effect::Compact { .. }
+            | Effect::Leap { .. } => ENTRY,
         }
     }
 
@@ -105,6 +126,7 @@ impl Record {
             GRANT => Effect::Grant { id: fields.signed()?, ttl: fields.signed()? },
             REVOKE => Effect::Revoke { id: fields.signed()?, revision: fields.signed()? },
             COMPACT => Effect::Compact { revision: fields.signed()? },
+            LEAP => Effect::Leap { revision: fields.signed()? },
             _ => return Err(DecodeError::Field("kind of record")),
         };
         fields.end()?;
@@ -176,6 +198,7 @@ impl fmt::Display for Record {
                 write!(f, "revoke lease {id:x}, then at revision {revision}")
             }
             Effect::Compact { revision } => write!(f, "compact at revision {revision}"),
+            Effect::Leap { revision } => write!(f, "leap to revision {revision}"),
         }
     }
 }

@@ -11,9 +11,12 @@
 
 mod error;
 mod folder;
+mod install;
 mod read;
+mod recent;
 mod records;
 mod report;
+mod room;
 
 use std::collections::VecDeque;
 use std::io;
@@ -30,9 +33,12 @@ use folder::Folder;
 use read::{Found, Tail};
 
 pub use error::OpenError;
+pub use install::install;
 pub use read::check;
+pub use recent::Recent;
 pub use records::{Records, records};
 pub use report::{CheckpointReport, Problem, Report, SegmentReport, Torn};
+pub use room::{Place, RoomFiles, open_room, persist, register, void};
 
 /// Zeros that are written at once.
 const STRIDE: usize = 1 << 20;
@@ -97,10 +103,36 @@ pub fn open_sized(
     segment_bytes: u64,
     progress: &dyn Fn(Progress),
 ) -> Result<Opened, OpenError> {
+    if let Some(register) = room::register(&*disk)? {
+        return Err(OpenError::Paired(register.to_string()));
+    }
+    open_any(disk, ids, segment_bytes, progress, false).map(|(opened, _)| opened)
+}
+
+/// Reads the folder of a room of a pair, after [`open_room`]. Besides what there is it gives what of it is
+/// surely acknowledged; [`Opened::state`] holds all of the log.
+pub fn open_paired(
+    disk: Arc<dyn Disk>,
+    ids: Ids,
+    segment_bytes: u64,
+    progress: &dyn Fn(Progress),
+) -> Result<(Opened, Recent), OpenError> {
+    let (opened, recent) = open_any(disk, ids, segment_bytes, progress, true)?;
+    Ok((opened, recent.expect("it was asked for")))
+}
+
+fn open_any(
+    disk: Arc<dyn Disk>,
+    ids: Ids,
+    segment_bytes: u64,
+    progress: &dyn Fn(Progress),
+    paired: bool,
+) -> Result<(Opened, Option<Recent>), OpenError> {
+    install::finish(&*disk)?;
     let folder = Folder::survey(&*disk)?;
-    let (mut report, mut found) = (Report::default(), Found::default());
+    let (mut report, mut found) = (Report::default(), Found { paired, ..Found::default() });
     read::all(&*disk, &folder, progress, &mut report, &mut found)?;
-    let Found { state, mut stamp, ids: known, start, tail, extent, newest, .. } = found;
+    let Found { recent, state, mut stamp, ids: known, start, tail, extent, newest, .. } = found;
     let ids = known.unwrap_or(ids);
     (stamp.cluster_id, stamp.member_id) = (ids.cluster_id, ids.member_id);
 
@@ -132,7 +164,7 @@ pub fn open_sized(
         previous,
         extent,
     });
-    Ok(Opened { state, log, stamp, report })
+    Ok((Opened { state, log, stamp, report }, recent))
 }
 
 /// Begins a log behind what the stamp says.

@@ -25,6 +25,15 @@ pub enum Refusal {
     /// The store is ending; whether a write was done is unknown.
     #[error("etcdserver: server stopped")]
     Stopped,
+    /// The other room leads, or nobody does; nothing was done, and the leader may be asked.
+    #[error("etcdserver: not leader")]
+    NotLeading,
+    /// Nobody leads, and none came in time; nothing was done.
+    #[error("etcdserver: no leader")]
+    NoLeader,
+    /// The leader was lost while the request was under way; whether a write was done is unknown.
+    #[error("etcdserver: request timed out, possibly due to previous leader failure")]
+    LeaderLost,
     /// The request makes no sense to this server; etcd's own text.
     #[error("{0}")]
     Unsupported(&'static str),
@@ -66,7 +75,9 @@ impl Refusal {
                 Code::ResourceExhausted
             }
             Refusal::TooLarge => Code::InvalidArgument,
-            Refusal::Stopped => Code::Unavailable,
+            Refusal::Stopped | Refusal::NotLeading | Refusal::NoLeader | Refusal::LeaderLost => {
+                Code::Unavailable
+            }
             Refusal::Unsupported(_) => Code::Unimplemented,
         }
     }

@@ -5,6 +5,7 @@ mod check;
 mod checkpoint;
 mod compaction;
 mod hash;
+mod leap;
 mod lease;
 mod memory;
 mod model;

@@ -154,13 +154,14 @@ impl Pair {
     }
 
     pub(super) fn found(&mut self, now: Time, cluster: u128, out: &mut Effects) {
-        if self.register.is_some() || self.history.last().index > 0 {
+        if self.register.is_some() {
             return self.refuse(Refusal::NotEmpty, out);
         }
         let me = self.me();
         let register = Register {
             cluster,
-            epoch: 1,
+            // Entries of a store that was not part of a pair may be there already.
+            epoch: self.history.last().epoch + 1,
             leader: me,
             in_sync: InSync::Only(me),
             granted_by: GrantedBy::Founding,

@@ -129,6 +129,7 @@ impl Pair {
                 if let Some(sent) = answered {
                     leading.lease = leading.lease.max(sent + self.settings.timing.leader_lease());
                 }
+                let is_new = leading.follower.is_none();
                 let follower = leading.follower.get_or_insert_with(Follower::default);
                 follower.hear(answered.is_some(), last, synced, away);
                 if matches!(self.question, Some(question) if matches!(question.what, Asked::Grant(_)))
@@ -136,6 +137,10 @@ impl Pair {
                     // The grant may be on its way: whoever gave it has to learn that it is void.
                     (self.question, leading.report_at) = (None, now);
                     self.tell(What::PeerBack, out);
+                }
+                if is_new && answered.is_none() {
+                    // It has just aligned its log; its promise is wanted now and not a beat later.
+                    self.heartbeat(now, out);
                 }
                 self.pump(out);
                 self.commit(now, out);
@@ -185,6 +190,15 @@ impl Pair {
             leading.served = Some(until);
             out.push(Effect::Serve { until });
         }
+    }
+
+    pub(super) fn room_of(&self, leading: &Leading) -> u64 {
+        let last = self.history.last();
+        let full = self.history.is_full() && last.epoch != leading.term;
+        if full || leading.handing.is_some() {
+            return 0;
+        }
+        MAX_WAITING.saturating_sub(last.index - self.acknowledged)
     }
 
     pub(super) fn append(&mut self, now: Time, count: u64, out: &mut Effects) {
@@ -303,13 +317,16 @@ impl Pair {
     }
 
     /// The witness is another one than the rooms know: a decision that names it makes all that an earlier
-    /// one may still grant useless. Or it holds a newer decision, which is a grant that the room that
-    /// asked took no notice of: as it may yet be given again, it stands. Only a room that is in sync
-    /// alone may go above it.
+    /// one may still grant useless. Or it holds a newer decision. One that a person made for the other
+    /// room stands. Else it is a grant that the room that asked took no notice of: as it may yet be given
+    /// again, it stands, too, and only a room that is in sync alone may go above it.
     fn outbid(&mut self, now: Time, generation: u64, held: Option<Register>, out: &mut Effects) {
         let register = self.decided();
         let newest = held.filter(|held| held.epoch > register.epoch);
-        let next = if self.is_alone() {
+        let me = self.me();
+        // A room alone never meets a grant that was used, unless a person has overruled the witness.
+        let idle = |held: &Register| held.granted_by == GrantedBy::Witness || held.leader == me;
+        let next = if self.is_alone() && newest.as_ref().is_none_or(idle) {
             let epoch = held.map_or(0, |held| held.epoch).max(register.epoch) + 1;
             Register { epoch, granted_by: GrantedBy::Alone, witness: generation, ..register }
         } else if let Some(held) = newest.filter(|held| held.witness == generation) {

@@ -367,7 +367,8 @@ impl World {
         if let (Some(flaw), Some(register)) = (rules.flaw, &mut register) {
             flaw.recovers(register, room, machine.boot);
         }
-        let disk = Recovered { register, history: shape(&machine.disk.log) };
+        let history = shape(&machine.disk.log);
+        let disk = Recovered { register, history, acknowledged: 0 };
         let identity = Identity {
             boot_id: machine.boot,
             start: machine.disk.starts,

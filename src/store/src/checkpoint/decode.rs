@@ -68,17 +68,14 @@ impl CheckpointError {
     }
 }
 
+/// Reads what a checkpoint holds and whose it is, and no more.
+pub(crate) fn read_stamp(from: &mut dyn Read) -> Result<Stamp, CheckpointError> {
+    Decoder::new(from).title()
+}
+
 /// Reads a checkpoint, up to the end of the bytes.
 pub fn read(from: &mut dyn Read) -> Result<(State, Stamp), CheckpointError> {
-    let mut decoder = Decoder {
-        from: BufReader::with_capacity(BUFFER, from),
-        offset: 0,
-        checksum: 0,
-        blocks: 0,
-        bytes: 0,
-        count: 0,
-        builder: State::builder(),
-    };
+    let mut decoder = Decoder::new(from);
     let stamp = decoder.title()?;
     decoder.blocks()?;
     let at = decoder.offset;
@@ -104,7 +101,19 @@ struct Decoder<'a> {
     builder: Builder,
 }
 
-impl Decoder<'_> {
+impl<'a> Decoder<'a> {
+    fn new(from: &'a mut dyn Read) -> Self {
+        Decoder {
+            from: BufReader::with_capacity(BUFFER, from),
+            offset: 0,
+            checksum: 0,
+            blocks: 0,
+            bytes: 0,
+            count: 0,
+            builder: State::builder(),
+        }
+    }
+
     fn take(&mut self, into: &mut [u8]) -> Result<(), CheckpointError> {
         match self.from.read_exact(into) {
             Ok(()) => {

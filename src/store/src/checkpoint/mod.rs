@@ -23,6 +23,7 @@ use mvcc::State;
 
 use crate::disk::{Disk, DiskFile};
 
+pub(crate) use decode::read_stamp;
 pub use decode::{CheckpointError, read};
 pub use encode::{Chunks, chunks};
 
@@ -64,6 +65,24 @@ pub fn write(
     stamp: &Stamp,
     pace: &mut dyn FnMut(usize),
 ) -> io::Result<u64> {
+    let written = prepare(disk, state, stamp, pace)?;
+    disk.rename(UNFINISHED, &name(stamp.index))?;
+    disk.sync()?;
+    for entry in disk.list()? {
+        if index_of(&entry.name).is_some_and(|index| index != stamp.index) {
+            remove(disk, &entry.name)?;
+        }
+    }
+    Ok(written)
+}
+
+/// Writes a checkpoint, which is whole when this returns, and leaves its name unfinished.
+pub(crate) fn prepare(
+    disk: &dyn Disk,
+    state: State,
+    stamp: &Stamp,
+    pace: &mut dyn FnMut(usize),
+) -> io::Result<u64> {
     // To begin would take the room that the log may still use, and to no end.
     if disk.free()? < state.size() {
         return Err(io::ErrorKind::StorageFull.into());
@@ -76,15 +95,7 @@ pub fn write(
         // The next try removes it too.
         let _ = disk.remove(UNFINISHED);
     }
-    let written = written?;
-    disk.rename(UNFINISHED, &name(stamp.index))?;
-    disk.sync()?;
-    for entry in disk.list()? {
-        if index_of(&entry.name).is_some_and(|index| index != stamp.index) {
-            remove(disk, &entry.name)?;
-        }
-    }
-    Ok(written)
+    written
 }
 
 fn fill(file: &mut dyn DiskFile, chunks: Chunks, pace: &mut dyn FnMut(usize)) -> io::Result<u64> {

@@ -16,7 +16,8 @@ use crate::refusal::Refusal;
 /// Where an answer goes, and the room that its request takes until then.
 pub(crate) struct Reply<T> {
     pub to: oneshot::Sender<Result<Answer<T>, Refusal>>,
-    pub slot: Slot,
+    /// None where nobody counts.
+    pub slot: Option<Slot>,
 }
 
 impl<T> Reply<T> {
@@ -38,7 +39,7 @@ pub(crate) enum Command {
     /// Renews a lease; the answer is its time, 0 if there is none. Nothing is logged.
     KeepAlive(i64, Reply<i64>),
     /// How much time a lease has left.
-    Left(i64, oneshot::Sender<Option<Duration>>),
+    Left(i64, oneshot::Sender<Result<Option<Duration>, Refusal>>),
     /// The committer has done with a group.
     Done(Done),
     /// The last command.
@@ -46,6 +47,21 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Answers that nothing was done.
+    pub(crate) fn refuse(self, refusal: &Refusal) {
+        let no = || refusal.clone();
+        match self {
+            Command::Put(_, reply) => reply.send(Err(no())),
+            Command::DeleteRange(_, reply) => reply.send(Err(no())),
+            Command::Txn(_, reply) => reply.send(Err(no())),
+            Command::Compact(_, reply) | Command::Revoke(_, reply) => reply.send(Err(no())),
+            Command::Grant(_, reply) => reply.send(Err(no())),
+            Command::KeepAlive(_, reply) => reply.send(Err(no())),
+            Command::Left(_, reply) => drop(reply.send(Err(no()))),
+            Command::Done(_) | Command::Stop => {}
+        }
+    }
+
     /// Whether it is to be handled at once, also while a group is on its way to the disk: what a disk that
     /// is stuck must not hold up, and what ends the waiting.
     pub(crate) fn is_urgent(&self) -> bool {

@@ -22,7 +22,7 @@ use crate::refusal::Refusal;
 const GROUP_BYTES: usize = 1 << 20;
 
 /// And at so many entries, for the same reason.
-const GROUP_ENTRIES: usize = 4096;
+pub(crate) const GROUP_ENTRIES: usize = 4096;
 
 /// Versions that one step of forgetting looks at: half a millisecond.
 const SWEEP: usize = 256;
@@ -130,7 +130,7 @@ impl Core {
             }
             Command::KeepAlive(id, reply) => self.keep_alive(id, reply, now),
             Command::Left(id, reply) => {
-                let _ = reply.send(self.clocks.left(id, now));
+                let _ = reply.send(Ok(self.clocks.left(id, now)));
             }
             Command::Done(_) | Command::Stop => {}
         }
@@ -206,6 +206,23 @@ impl Core {
         self.clocks.fit(self.head.leases().map(|(id, lease)| (id, lease.ttl)), now);
     }
 
+    /// The revision jumps ahead by so many, in a group that begins with it; see [`State::leap`].
+    pub(crate) fn leap(&mut self, by: i64) {
+        if !self.current.records.is_empty() {
+            let group = self.close();
+            self.closed.push_back(group);
+        }
+        let revision = self.head.revision().saturating_add(by);
+        if let Ok(effect) = self.head.leap(revision) {
+            self.record(effect);
+        }
+    }
+
+    /// What was decided and never left: nobody has seen it, and nothing of it is done.
+    pub(crate) fn abandon(self) -> impl Iterator<Item = Ack> {
+        self.closed.into_iter().chain([self.current]).flat_map(|group| group.acks)
+    }
+
     /// A group is on its way to the disk.
     pub(crate) fn busy(&self) -> bool {
         self.busy
@@ -245,8 +262,9 @@ impl Core {
 
     fn record(&mut self, effect: Effect) {
         self.index += 1;
-        self.current.bytes += weight(&effect);
-        self.current.records.push(Record { index: self.index, term: self.term, effect });
+        let record = Record { index: self.index, term: self.term, effect };
+        self.current.bytes += record.weight();
+        self.current.records.push(record);
     }
 
     /// Compacts, in a group that begins with it: the state before is published on its own, so that the
@@ -290,19 +308,6 @@ fn grows(request: &TxnRequest) -> Option<usize> {
         RequestOp::Range(_) | RequestOp::DeleteRange(_) => None,
     };
     request.success.iter().chain(&request.failure).filter_map(op).reduce(|a, b| a + b)
-}
-
-/// About how many bytes an entry takes in the log.
-fn weight(effect: &Effect) -> usize {
-    const ENTRY: usize = 32;
-    let change = |change: &mvcc::Change| match change {
-        mvcc::Change::Put { key, value, .. } => key.len() + value.len() + ENTRY,
-        mvcc::Change::Delete { key } => key.len() + ENTRY,
-    };
-    match effect {
-        Effect::Write { changes, .. } => ENTRY + changes.iter().map(change).sum::<usize>(),
-        Effect::Grant { .. } | Effect::Revoke { .. } | Effect::Compact { .. } => ENTRY,
-    }
 }
 
 #[cfg(test)]

@@ -174,7 +174,7 @@ impl Engine {
     ) -> Result<Answer<TimeToLive>, Refusal> {
         let (reply, left) = oneshot::channel();
         self.send(Command::Left(id, reply))?;
-        let left = left.await.map_err(|_| Refusal::Stopped)?;
+        let left = left.await.map_err(|_| Refusal::Stopped)??;
         let state = self.shared.published.load().state.clone();
         let body = match (state.lease(id), left) {
             (Some(lease), Some(left)) => TimeToLive {
@@ -340,7 +340,7 @@ impl Engine {
         }
         let slot = Slot::take(&self.shared, bytes)?;
         let (to, answer) = oneshot::channel();
-        self.send(command(Reply { to, slot }))?;
+        self.send(command(Reply { to, slot: Some(slot) }))?;
         answer.await.unwrap_or(Err(Refusal::Stopped))
     }
 }

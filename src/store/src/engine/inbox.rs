@@ -117,7 +117,7 @@ mod tests {
         let options = Options::new(Ids { cluster_id: 1, member_id: 1 });
         let shared = Arc::new(Shared::new(&stamp, State::new(), &options));
         let (to, answer) = oneshot::channel();
-        let reply = Reply { to, slot: Slot::take(&shared, 0).unwrap() };
+        let reply = Reply { to, slot: Slot::take(&shared, 0).ok() };
         (Command::Compact(1, reply), answer)
     }
 

@@ -12,14 +12,14 @@
 //! take back. Nothing here reads or writes a file except through [`crate::disk::Disk`].
 
 mod autocompact;
-mod command;
+pub(crate) mod command;
 mod committer;
-mod core;
+pub(crate) mod core;
 mod handle;
 mod inbox;
 mod keeper;
 mod lease;
-mod metrics;
+pub(crate) mod metrics;
 mod open;
 mod shared;
 mod snapshot;

@@ -8,7 +8,7 @@
 //! 20  zeros            4   sectors after the head that hold only zeros
 //! 24  previous         4   the own checksum of the frame before
 //! 28  payload's        4   CRC-32C of all that follows the head
-//! 32  reserved         4   0
+//! 32  unsettled        4   records before the first that another room may not have yet
 //! 36  own              4   CRC-32C of the frame's place and of the 36 bytes above
 //! 40  payload: per record its length (4) and its bytes; zeros up to a multiple of 8
 //!     tail             8   D7 "fin" and the payload's CRC-32C of what is above
@@ -57,6 +57,7 @@ struct Head {
     zeros: u32,
     previous: u32,
     payload: u32,
+    unsettled: u32,
     own: u32,
 }
 
@@ -77,6 +78,7 @@ impl Head {
             zeros: number(head, 20),
             previous: number(head, 24),
             payload: number(head, 28),
+            unsettled: number(head, 32),
             own: number(head, 36),
         })
     }
@@ -127,6 +129,7 @@ pub(crate) struct Draft {
     bytes: Vec<u8>,
     first: u64,
     count: u32,
+    unsettled: u32,
     length: usize,
 }
 
@@ -135,16 +138,24 @@ const KEEP: usize = 16 << 20;
 
 impl Draft {
     /// Encodes the records, of which there is at least one; none if they are more than a frame holds.
-    pub(crate) fn group(&mut self, group: &[Record]) -> Option<()> {
-        self.begin(group.first()?.index);
+    /// All up to record `settled` are acknowledged, or may be as soon as they are synced here.
+    pub(crate) fn group<'a>(
+        &mut self,
+        group: impl IntoIterator<Item = &'a Record>,
+        settled: u64,
+    ) -> Option<()> {
+        let mut group = group.into_iter().peekable();
+        let first = group.peek()?.index;
+        self.begin(first);
+        self.unsettled = u32::try_from((first - 1).saturating_sub(settled)).ok()?;
         for record in group {
+            self.count = self.count.checked_add(1)?;
             let at = self.bytes.len();
             self.bytes.extend([0; 4]);
             record.encode(&mut self.bytes);
             let length = u32::try_from(self.bytes.len() - at - 4).ok()?;
             self.bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
         }
-        self.count = u32::try_from(group.len()).ok()?;
         self.length = self.bytes.len() - HEAD;
         // A third of what the field holds, so that no sum of sizes overflows.
         (self.length <= i32::MAX as usize).then_some(())
@@ -161,7 +172,7 @@ impl Draft {
         }
         self.bytes.clear();
         self.bytes.resize(HEAD, 0);
-        (self.first, self.count, self.length) = (first, 0, 0);
+        (self.first, self.count, self.unsettled, self.length) = (first, 0, 0, 0);
     }
 
     /// The size of the whole frame.
@@ -187,7 +198,7 @@ impl Draft {
         head[20..24].copy_from_slice(&zeros.to_le_bytes());
         head[24..28].copy_from_slice(&previous.to_le_bytes());
         head[28..32].copy_from_slice(&payload.to_le_bytes());
-        head[32..36].fill(0);
+        head[32..36].copy_from_slice(&self.unsettled.to_le_bytes());
         let own = checksum(head, place);
         head[36..].copy_from_slice(&own.to_le_bytes());
         (bytes, own)
@@ -205,6 +216,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) first: u64,
     /// How many records it has; at least one.
     pub(crate) count: u32,
+    /// How many records before the first may not have been acknowledged when it was written.
+    pub(crate) unsettled: u32,
     payload: &'a [u8],
 }
 
@@ -369,6 +382,7 @@ impl<'a> Iterator for Frames<'a> {
             size: head.size(),
             first: head.first,
             count: head.count,
+            unsettled: head.unsettled,
             payload: &frame[HEAD..HEAD + head.length],
         };
         self.offset += head.size();

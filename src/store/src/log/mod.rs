@@ -147,19 +147,33 @@ impl Log {
     ///
     /// One write and one sync, so the caller bounds the group (a few MiB, unless one record is larger).
     pub fn append(&mut self, group: &[Record]) -> Result<(), LogError> {
-        let Some(end) = group.last() else { return Ok(()) };
+        self.append_behind(group, u64::MAX)
+    }
+
+    /// The same where another room has to have the records, too: only those up to `settled` are known to
+    /// be acknowledged. The next start then knows which ones may still be cut off.
+    pub fn append_behind<'a>(
+        &mut self,
+        group: impl IntoIterator<Item = &'a Record> + Clone,
+        settled: u64,
+    ) -> Result<(), LogError> {
         if self.broken {
             return Err(LogError::Fatal(io::Error::other("an earlier write of the log failed")));
         }
-        for (record, index) in group.iter().zip(self.last + 1..) {
-            assert!(record.index == index, "records follow each other");
-            assert!(record.term >= self.term, "terms never fall");
+        let (mut last, mut term) = (self.last, self.term);
+        for record in group.clone() {
+            assert!(record.index == last + 1, "records follow each other");
+            assert!(record.term >= term, "terms never fall");
+            (last, term) = (record.index, record.term);
         }
-        let result = self.write(group);
+        if last == self.last {
+            return Ok(());
+        }
+        let result = self.write(group, settled);
         match result {
             Ok(()) => {
-                self.extent.add(end.index, self.draft.size());
-                (self.last, self.term) = (end.index, end.term);
+                self.extent.add(last, self.draft.size());
+                (self.last, self.term) = (last, term);
             }
             Err(LogError::Fatal(_)) => self.broken = true,
             Err(LogError::NoSpace(_)) => {}
@@ -196,12 +210,16 @@ impl Log {
         Ok(())
     }
 
-    fn write(&mut self, group: &[Record]) -> Result<(), LogError> {
+    fn write<'a>(
+        &mut self,
+        group: impl IntoIterator<Item = &'a Record>,
+        settled: u64,
+    ) -> Result<(), LogError> {
         let too_large = || io::Error::new(io::ErrorKind::InvalidInput, "the group is too large");
-        self.draft.group(group).ok_or_else(too_large).map_err(LogError::Fatal)?;
+        self.draft.group(group, settled).ok_or_else(too_large).map_err(LogError::Fatal)?;
         let size = self.draft.size();
         if (self.current.offset + size + SEAL_SIZE) as u64 > self.current.size {
-            self.turn(size, group[0].index)?;
+            self.turn(size, self.last + 1)?;
         }
         let offset = self.current.offset;
         let place = Place { segment: self.current.first, offset };

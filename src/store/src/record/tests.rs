@@ -52,6 +52,11 @@ fn the_encoding_stays() {
         expect!["300 term 2 compact at revision 4"],
         expect!["01 04 ac 02 02 04"],
     );
+    check(
+        Effect::Leap { revision: 400 },
+        expect!["300 term 2 leap to revision 400"],
+        expect!["01 05 ac 02 02 90 03"],
+    );
 }
 
 #[test]

@@ -55,6 +55,35 @@ pub enum OpenError {
         /// What is wrong.
         what: String,
     },
+    /// A single store's data where a pair was to begin.
+    #[error("the data folder holds the data of a store that was not part of a pair")]
+    #[diagnostic(
+        code(input::store_place),
+        help(
+            "to begin a site with this data, start once with --force-new-cluster; to join the other room, \
+             start with an empty folder"
+        )
+    )]
+    Single,
+    /// A site that exists was to be begun.
+    #[error("the data folder is part of a site already, so no site can begin with it")]
+    #[diagnostic(
+        code(input::store_place),
+        help(
+            "start without --force-new-cluster; `duetd store go-on-alone` leaves the other room behind"
+        )
+    )]
+    Founded,
+    /// A pair's data where a single store was to begin.
+    #[error("the data folder is that of a room of a pair: {0}")]
+    #[diagnostic(
+        code(input::store_place),
+        help(
+            "start it with --room and --site. To go on as a single store, make a new folder from a backup: \
+             `duetd store backup`, `duetd store restore`"
+        )
+    )]
+    Paired(String),
     /// A file that must be there is not.
     #[error("the data folder lacks {what}: {why}")]
     #[diagnostic(

@@ -35,6 +35,8 @@ pub(super) struct Folder {
     pub(super) segments: Vec<Part>,
     /// Or what is wrong with it.
     pub(super) meta: Option<Result<Ids, String>>,
+    /// A whole state is being put in the place of all that is here.
+    pub(super) installing: bool,
     /// What an interrupted write left, to be removed.
     pub(super) unfinished: Vec<String>,
     /// What is none of ours; it stays.
@@ -58,6 +60,10 @@ impl Folder {
                 });
             } else if [META_NEXT, checkpoint::UNFINISHED, segment::SPARE].contains(&&*entry.name) {
                 folder.unfinished.push(entry.name);
+            } else if entry.name == super::install::INSTALL {
+                folder.installing = true;
+            } else if super::room::is_ours(&entry.name) {
+                // Read and written by themselves.
             } else {
                 folder.strangers.push(entry.name);
             }

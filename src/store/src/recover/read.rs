@@ -2,9 +2,11 @@
 //! share. What does not fit is an error, never a guess; the one thing forgiven is a torn last write.
 
 use mvcc::State;
+use pair::Position;
 
 use super::error::OpenError;
 use super::folder::{Folder, META, Part};
+use super::recent::Recent;
 use super::report::{CheckpointReport, Problem, Report, SegmentReport, Torn};
 use super::{Ids, Progress};
 use crate::checkpoint::{self, Stamp};
@@ -37,10 +39,13 @@ pub(super) struct Found {
     /// The end of the last segment; none if there is no segment.
     pub(super) tail: Option<Tail>,
     pub(super) extent: Extent,
+    /// The end of the log is wanted, too, and is here.
+    pub(super) paired: bool,
+    pub(super) recent: Option<Recent>,
     /// Whether the newest checkpoint is the one used, so that older ones may go.
     pub(super) newest: bool,
     /// How many checkpoints were read, from the newest on.
-    read: usize,
+    pub(super) read: usize,
 }
 
 /// Where a segment's groups end.
@@ -125,6 +130,10 @@ pub(super) fn all(
         None => {}
     }
     let failed = base(disk, folder, progress, report, found)?;
+    if found.paired {
+        let at = Position { epoch: found.stamp.term, index: found.stamp.index };
+        found.recent = Some(Recent::new(found.state.clone(), at));
+    }
     found.start = start(folder, found.stamp.index, failed)?;
     let total = folder.segments[found.start..].iter().map(|part| part.len).sum();
     let mut done = 0;
@@ -363,6 +372,7 @@ fn replay(
     if frame.last() <= covered {
         return Ok(());
     }
+    let mut group = Vec::new();
     each_record(part, frame, &mut |record| {
         if record.index <= covered {
             return Ok(());
@@ -374,8 +384,15 @@ fn replay(
         applied.map_err(|error| format!("record {} does not follow: {error}", record.index))?;
         (found.stamp.index, found.stamp.term) = (record.index, record.term);
         *replayed += 1;
+        if found.recent.is_some() {
+            group.push(record);
+        }
         Ok(())
     })?;
+    if let Some(recent) = &mut found.recent {
+        recent.settle((frame.first - 1).saturating_sub(u64::from(frame.unsettled)));
+        recent.push(group, &found.state);
+    }
     found.state.sweep(frame.count as usize * SWEEP);
     found.extent.add(frame.last(), frame.size);
     Ok(())
@@ -412,6 +429,11 @@ pub fn check(disk: &dyn Disk, progress: &dyn Fn(Progress)) -> Report {
             return report;
         }
     };
+    if folder.installing {
+        let what = "the other room's history was being taken over; the next start carries on";
+        report.warn(super::install::INSTALL, what);
+        return report;
+    }
     if let Err(error) = all(disk, &folder, progress, &mut report, &mut found) {
         let problem = Problem::of(&error);
         report.warnings.retain(|warning| *warning != problem);

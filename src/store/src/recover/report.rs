@@ -85,6 +85,9 @@ impl Problem {
             OpenError::Damaged { file, offset, what } => (file, format!("offset {offset}: {what}")),
             OpenError::Missing { what, file, why } => (file, format!("{what} is missing: {why}")),
             OpenError::Foreign { file, what } => (file, format!("another store's: {what}")),
+            OpenError::Single | OpenError::Founded | OpenError::Paired(_) => {
+                return Problem { file: super::room::ROOM.to_owned(), what: error.to_string() };
+            }
         };
         Problem { file: file.clone(), what }
     }

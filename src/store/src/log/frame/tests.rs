@@ -23,7 +23,7 @@ fn text(length: usize) -> Vec<u8> {
 /// Appends a frame of these records to a segment's bytes; gives its own checksum.
 fn push(bytes: &mut Vec<u8>, group: &[Record], previous: u32) -> u32 {
     let mut draft = Draft::default();
-    draft.group(group).unwrap();
+    draft.group(group, u64::MAX).unwrap();
     let place = Place { segment: SEGMENT, offset: bytes.len() };
     let (frame, own) = draft.finish(place, previous);
     bytes.extend_from_slice(frame);
@@ -198,5 +198,5 @@ fn too_many_bytes_are_no_frame() {
     assert_eq!(read(&[]), (0, End::Free));
     assert_eq!(read(&[0; 7]), (0, End::Free));
     assert_eq!(read(&[1; 47]), (0, End::Torn(47)));
-    assert!(Draft::default().group(&[]).is_none());
+    assert!(Draft::default().group(&[], 0).is_none());
 }
