@@ -24,7 +24,7 @@ pub use event::{Answer, Command, Event, PowerAnswer};
 pub use happening::{Happening, What};
 pub use history::{History, HistoryError, MAX_RUNS, Position, Run};
 pub use message::{Body, Message};
-pub use pair::{Identity, MAX_WAITING, Pair, Recovered, RoleView, Settings};
+pub use pair::{FollowerView, Identity, MAX_WAITING, Pair, Recovered, RoleView, Settings, View};
 pub use refusal::Refusal;
 pub use register::{Authority, Epoch, GrantedBy, InSync, Incarnations, Index, Register, Room};
 pub use time::Time;

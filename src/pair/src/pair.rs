@@ -8,6 +8,7 @@ mod apart;
 mod follow;
 mod lead;
 mod stream;
+mod view;
 
 use crate::effect::Effect;
 use crate::event::{Command, Event};
@@ -22,6 +23,8 @@ use crate::timing::Timing;
 use apart::Apart;
 use follow::Following;
 use lead::Leading;
+
+pub use view::{FollowerView, View};
 
 /// Entries that may wait for their acknowledgement: far more than clients have under way at once, and
 /// few enough to be sent again.
@@ -199,6 +202,12 @@ impl Pair {
             Role::Following(following) => self.beat.min(following.promised),
             Role::Leading(_) => self.beat,
         }
+    }
+
+    /// Who grants.
+    #[must_use]
+    pub fn authority(&self) -> Authority {
+        self.settings.authority
     }
 
     /// What is persisted.
@@ -526,6 +535,10 @@ impl Pair {
     /// The register of a room that leads or is about to.
     fn decided(&self) -> Register {
         self.register.expect("only a room with a register leads")
+    }
+
+    fn asks_for_grant(&self) -> bool {
+        matches!(self.question, Some(Question { what: Asked::Grant(_), .. }))
     }
 
     fn is_in_sync(&self) -> bool {

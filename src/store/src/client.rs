@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Uri;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
@@ -30,6 +33,12 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// How much an answer may have sent ahead: large lists come in one go.
 const WINDOW: u32 = 8 << 20;
+
+/// How long a page may take: a hand-over waits for a lease.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How large a page may be.
+const PAGE: usize = 4 << 20;
 
 /// A connection to a store. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -81,6 +90,18 @@ pub enum ClientError {
     #[error("the certificates for the store cannot be used")]
     #[diagnostic(code(input::store_tls))]
     Tls(#[source] ServeError),
+    /// A page does not come.
+    #[error("{endpoint} does not answer")]
+    #[diagnostic(
+        code(network::store_connect),
+        help("is it running, and does it listen there? Does its certificate name this host?")
+    )]
+    Page {
+        /// The endpoint.
+        endpoint: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Nobody answers.
     #[error("cannot connect to {endpoint}")]
     #[diagnostic(
@@ -118,38 +139,7 @@ impl Client {
     /// # Errors
     /// If the endpoint is none, its certificates do not fit, or nobody answers within some seconds.
     pub async fn connect(endpoint: &str, tls: Option<&ClientTls>) -> Result<Client, ClientError> {
-        let bad = || ClientError::Endpoint { endpoint: endpoint.to_owned() };
-        let (scheme, rest) = endpoint.split_once("://").ok_or_else(bad)?;
-        let (place, host, encrypted) = match scheme {
-            "http" | "https" => {
-                let authority = rest.strip_suffix('/').unwrap_or(rest);
-                let (host, _) = authority.rsplit_once(':').ok_or_else(bad)?;
-                let host = host.trim_start_matches('[').trim_end_matches(']');
-                (Place::Tcp(authority.to_owned()), host.to_owned(), scheme == "https")
-            }
-            "unix" | "unixs" if !rest.is_empty() => {
-                (Place::Unix(rest.into()), "localhost".to_owned(), scheme == "unixs")
-            }
-            _ => return Err(bad()),
-        };
-        let tls = match (encrypted, tls) {
-            (false, _) => None,
-            (true, None) => {
-                return Err(ClientError::NoAuthority { endpoint: endpoint.to_owned() });
-            }
-            (true, Some(tls)) => {
-                let name = ServerName::try_from(host.clone()).map_err(|_| bad())?;
-                let config = config(tls).map_err(ClientError::Tls)?;
-                Some((TlsConnector::from(Arc::new(config)), name))
-            }
-        };
-        let authority = match &place {
-            Place::Tcp(authority) => authority.clone(),
-            Place::Unix(_) => "localhost".to_owned(),
-        };
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let origin: Uri = format!("{scheme}://{authority}").parse().map_err(|_| bad())?;
-        let target = Target { place, tls };
+        let (target, origin) = Target::of(endpoint, tls, b"h2")?;
         let connector = tower::service_fn(move |_: Uri| {
             let target = target.clone();
             async move { target.open().await.map(TokioIo::new) }
@@ -179,7 +169,96 @@ impl Client {
     }
 }
 
+/// Asks for one of the store's pages of HTTP, as `duetd store status` does; gives its status and its text.
+///
+/// # Errors
+/// If the endpoint is none, its certificates do not fit, or nobody answers within some seconds.
+pub async fn page(
+    endpoint: &str,
+    tls: Option<&ClientTls>,
+    method: http::Method,
+    path: &str,
+) -> Result<(http::StatusCode, String), ClientError> {
+    let (target, origin) = Target::of(endpoint, tls, b"http/1.1")?;
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| ClientError::Page {
+        endpoint: endpoint.to_owned(),
+        source,
+    };
+    let exchange = async {
+        let socket = target.open().await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header(
+                http::header::HOST,
+                origin.authority().map_or("localhost", |host| host.as_str()),
+            )
+            .body(Empty::<Bytes>::new())?;
+        let ask = async {
+            let response = sender.send_request(request).await?;
+            let status = response.status();
+            let body = Limited::new(response.into_body(), PAGE).collect().await?.to_bytes();
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>((status, body))
+        };
+        let mut connection = std::pin::pin!(connection);
+        let mut ask = std::pin::pin!(ask);
+        tokio::select! {
+            answer = &mut ask => answer,
+            ended = &mut connection => {
+                ended?;
+                ask.await
+            }
+        }
+    };
+    let (status, body) = tokio::time::timeout(PATIENCE, exchange)
+        .await
+        .map_err(|late| failed(late.into()))?
+        .map_err(failed)?;
+    Ok((status, String::from_utf8_lossy(&body).into_owned()))
+}
+
 impl Target {
+    /// What an endpoint's text stands for, and the origin that requests name.
+    fn of(
+        endpoint: &str,
+        tls: Option<&ClientTls>,
+        speaks: &[u8],
+    ) -> Result<(Target, Uri), ClientError> {
+        let bad = || ClientError::Endpoint { endpoint: endpoint.to_owned() };
+        let (scheme, rest) = endpoint.split_once("://").ok_or_else(bad)?;
+        let (place, host, encrypted) = match scheme {
+            "http" | "https" => {
+                let authority = rest.strip_suffix('/').unwrap_or(rest);
+                let (host, _) = authority.rsplit_once(':').ok_or_else(bad)?;
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                (Place::Tcp(authority.to_owned()), host.to_owned(), scheme == "https")
+            }
+            "unix" | "unixs" if !rest.is_empty() => {
+                (Place::Unix(rest.into()), "localhost".to_owned(), scheme == "unixs")
+            }
+            _ => return Err(bad()),
+        };
+        let tls = match (encrypted, tls) {
+            (false, _) => None,
+            (true, None) => {
+                return Err(ClientError::NoAuthority { endpoint: endpoint.to_owned() });
+            }
+            (true, Some(tls)) => {
+                let name = ServerName::try_from(host.clone()).map_err(|_| bad())?;
+                let config = config(tls, speaks).map_err(ClientError::Tls)?;
+                Some((TlsConnector::from(Arc::new(config)), name))
+            }
+        };
+        let authority = match &place {
+            Place::Tcp(authority) => authority.clone(),
+            Place::Unix(_) => "localhost".to_owned(),
+        };
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let origin: Uri = format!("{scheme}://{authority}").parse().map_err(|_| bad())?;
+        Ok((Target { place, tls }, origin))
+    }
+
     async fn open(&self) -> io::Result<Box<dyn Socket>> {
         match &self.place {
             Place::Tcp(authority) => {
@@ -199,7 +278,7 @@ impl Target {
     }
 }
 
-fn config(tls: &ClientTls) -> Result<ClientConfig, ServeError> {
+fn config(tls: &ClientTls, speaks: &[u8]) -> Result<ClientConfig, ServeError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -211,6 +290,6 @@ fn config(tls: &ClientTls) -> Result<ClientConfig, ServeError> {
             .with_client_auth_cert(certificates(certificate)?, key(secret)?)
             .map_err(unfit)?,
     };
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![speaks.to_vec()];
     Ok(config)
 }

@@ -18,6 +18,7 @@ pub mod disk;
 pub mod engine;
 pub mod import;
 pub mod log;
+pub mod peer;
 pub mod record;
 pub mod recover;
 pub mod refusal;

@@ -165,6 +165,10 @@ impl Dump {
                 format!("compact at revision {revision}"),
                 json!({ "kind": "compact", "revision": revision }),
             ),
+            Effect::Leap { revision } => (
+                format!("leap to revision {revision}"),
+                json!({ "kind": "leap", "revision": revision }),
+            ),
         };
         if !self.json {
             return Some(format!("log: {index} {text}"));

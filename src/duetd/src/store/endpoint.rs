@@ -23,11 +23,15 @@ pub(crate) struct Certificates {
 }
 
 impl Certificates {
+    /// What they are to a connection; none if there are none.
+    pub(crate) fn tls(&self) -> Option<ClientTls> {
+        let own = self.cert.clone().zip(self.key.clone());
+        self.cacert.clone().map(|cacert| ClientTls { cacert, own })
+    }
+
     /// Connects to the store at `endpoint`.
     pub(crate) async fn connect(self, endpoint: &str) -> Result<Client, ClientError> {
-        let own = self.cert.zip(self.key);
-        let tls = self.cacert.map(|cacert| ClientTls { cacert, own });
-        Client::connect(endpoint, tls.as_ref()).await
+        Client::connect(endpoint, self.tls().as_ref()).await
     }
 }
 

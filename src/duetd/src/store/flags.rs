@@ -238,7 +238,8 @@ mod tests {
         .unwrap();
         assert_eq!(settled.config.quota_backend_bytes, 8 << 30);
         assert_eq!(settled.loudness, Loudness::Warn);
-        assert_eq!(settled.left_aside, ["listen-peer-urls"]);
+        assert_eq!(settled.left_aside, [""; 0]);
+        assert_eq!(settled.config.pair, None, "without room and site, peers mean nothing");
     }
 
     #[test]

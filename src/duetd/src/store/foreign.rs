@@ -159,12 +159,12 @@ mod tests {
 
     #[test]
     fn flags_that_mean_nothing_here_are_left_aside() {
-        let args = ["--listen-peer-urls", "http://127.0.0.1:0", "--pre-vote", "--name=x"];
+        let args = ["--initial-cluster", "x=http://127.0.0.1:0", "--pre-vote", "--name=x"];
         check(
             &args,
             &[("ETCD_SNAPSHOT_COUNT", "10000"), ("ETCD_NAME", "x"), ("PATH", "/bin")],
             expect![[r#"
-                listen-peer-urls
+                initial-cluster
                 pre-vote
                 snapshot-count"#]],
         );

@@ -13,8 +13,10 @@ mod folder;
 mod foreign;
 mod import;
 mod journal;
+mod pair;
 mod restore;
 mod run;
+mod status;
 mod words;
 
 use std::ffi::OsString;
@@ -74,6 +76,23 @@ enum Command {
     /// Makes a new data folder with all keys at the revisions that they had, so that clients go on
     /// where they were. Stop what writes to the source first. The source is only read.
     Import(import::Import),
+
+    /// How a store that is one of two is: who leads, who is in sync, and what would happen
+    ///
+    /// Says who leads by which decision, how far the other room is behind, whether the authority answers,
+    /// and whether this room would go on if the other one were lost now; and if not, why.
+    Status(status::Status),
+
+    /// Have the other room lead
+    ///
+    /// Writes wait for some milliseconds, and none is lost. Refused where the other room is not in sync.
+    HandOver(status::HandOver),
+
+    /// Go on without the other room, which is switched off
+    ///
+    /// For when no authority decides. What the other room acknowledged and this one does not have is lost,
+    /// so the name of the site has to be typed. Never do this while the other room runs.
+    GoOnAlone(status::GoOnAlone),
 }
 
 impl Store {
@@ -86,6 +105,9 @@ impl Store {
             Some(Command::Restore(restore)) => restore.run(),
             Some(Command::Backup(backup)) => backup.run(),
             Some(Command::Import(import)) => import.run(),
+            Some(Command::Status(status)) => status.run(),
+            Some(Command::HandOver(hand_over)) => hand_over.run(),
+            Some(Command::GoOnAlone(go_on_alone)) => go_on_alone.run(),
         };
         done.unwrap_or_else(|error| {
             console::error(error.as_ref());

@@ -21,7 +21,7 @@ use ::store::serve::{Listeners, ServeError};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::flags::{Flags, Settled};
-use super::{folder, journal};
+use super::{folder, journal, pair};
 use crate::console;
 use crate::notify::Notifier;
 
@@ -44,6 +44,15 @@ enum RunError {
         )
     )]
     Disk(#[source] Failure),
+    /// The other room's history takes the place of this one's.
+    #[error("this room's data is given up")]
+    #[diagnostic(
+        code(other::void),
+        help(
+            "start it again: it begins with an empty folder, and the other room sends it everything"
+        )
+    )]
+    Void(#[source] Failure),
     /// The system gives no thread or no signal.
     #[error("cannot {action}")]
     #[diagnostic(code(output::system), help("see the limits of this process: `ulimit -a`"))]
@@ -96,19 +105,29 @@ async fn work(config: Config) -> Result<(), miette::Report> {
         // Reading changes nothing that was acknowledged, so it may end anywhere.
         () = &mut end => return Ok(()),
     };
+    let road = match &config.pair {
+        Some(config) => Some(pair::open(config, &engine).await?),
+        None => None,
+    };
     let urls = listeners.client_urls().collect::<Vec<_>>().join(", ");
     let revision = engine.status().revision;
     tracing::info!(revision, "ready on {urls}");
     systemd.say(&format!("READY=1\nSTATUS=Serving on {urls}"));
     let stop = async {
         end.await;
+        systemd.say("STATUS=Leaving the pair");
+        engine.depart().await;
         tracing::info!("ending: requests that are under way are answered");
         systemd.say("STOPPING=1\nSTATUS=Ending");
     };
-    match listeners.run(engine.clone(), stop).await {
+    match listeners.run_joined(engine.clone(), road.clone(), stop).await {
+        Err(ServeError::Failed(failure)) if failure.void => Err(RunError::Void(failure).into()),
         Err(ServeError::Failed(failure)) => Err(RunError::Disk(failure).into()),
         ended => {
             engine.stop().await;
+            if let Some(road) = road {
+                road.peer().stop().await;
+            }
             ended?;
             tracing::info!("ended");
             Ok(())
@@ -129,16 +148,21 @@ async fn open(
         watch_progress: config.watch_progress_notify_interval,
         ..Options::new(folder::ids())
     };
+    let pair = config.pair.as_ref().map(pair::options).transpose()?;
     let reading = tokio::task::spawn_blocking(move || {
         let told = Mutex::new(Instant::now());
-        Engine::open(disk, options, &|progress| {
+        let tell = |progress| {
             // A poisoned lock would only mean that a report was cut off.
             let Ok(mut told) = told.lock() else { return };
             if told.elapsed() >= TOLD_EVERY {
                 *told = Instant::now();
                 systemd.say(&format!("STATUS={}", describe(progress)));
             }
-        })
+        };
+        match pair {
+            Some(pair) => Engine::open_paired(disk, options, pair, &tell),
+            None => Engine::open(disk, options, &tell),
+        }
     });
     Ok(reading.await.map_err(|_| RunError::Broken)??)
 }

@@ -38,7 +38,7 @@ pub(super) struct Leading {
     /// The leadership is being handed over, and no longer than until then.
     handing: Option<Time>,
     /// The newest decision that the witness is known to hold.
-    witnessed: Epoch,
+    pub(super) witnessed: Epoch,
     report_at: Time,
     served: Option<Option<Time>>,
 }
@@ -116,7 +116,7 @@ impl Pair {
         if !self.counts_peer() {
             return;
         }
-        let epoch = self.epoch();
+        let (epoch, asking) = (self.epoch(), self.asks_for_grant());
         let Role::Leading(leading) = &mut self.role else { return };
         match message.body {
             Body::Hello { ref history } => self.join(history, out),
@@ -132,8 +132,7 @@ impl Pair {
                 let is_new = leading.follower.is_none();
                 let follower = leading.follower.get_or_insert_with(Follower::default);
                 follower.hear(answered.is_some(), last, synced, away);
-                if matches!(self.question, Some(question) if matches!(question.what, Asked::Grant(_)))
-                {
+                if asking {
                     // The grant may be on its way: whoever gave it has to learn that it is void.
                     (self.question, leading.report_at) = (None, now);
                     self.tell(What::PeerBack, out);

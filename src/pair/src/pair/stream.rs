@@ -28,6 +28,11 @@ pub(super) struct Follower {
 }
 
 impl Follower {
+    /// What it has, and what of it is on its disk.
+    pub(super) fn reached(&self) -> (Index, Index) {
+        (self.last, self.synced)
+    }
+
     /// It answered. Positions only grow while it follows one leadership, so a late answer is harmless.
     pub(super) fn hear(&mut self, beat: bool, last: Index, synced: Index, away: bool) {
         self.last = self.last.max(last);

@@ -8,6 +8,7 @@
 mod duration;
 mod error;
 mod listen;
+mod pair;
 mod raw;
 mod retention;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 pub use error::{ConfigError, Problem};
 pub use listen::{Listen, Place};
+pub use pair::{PairConfig, WitnessConfig};
 pub use raw::{IGNORED, List, Raw, SETTINGS, Setting, Text};
 
 use crate::engine::Retention;
@@ -91,6 +93,8 @@ pub struct Config {
     pub grpc_keepalive_timeout: Duration,
     /// How often a watch that wants to know hears that nothing happened.
     pub watch_progress_notify_interval: Duration,
+    /// Where this store is one of two.
+    pub pair: Option<PairConfig>,
 }
 
 /// Files of certificates; read when listening begins, and again when they change.
@@ -156,6 +160,7 @@ fn span(
 
 impl Config {
     fn check(raw: Raw, problems: &mut Vec<Problem>) -> Config {
+        let pair = PairConfig::check(&raw, problems);
         let name = raw.name.map_or_else(|| "default".to_owned(), |text| text.0);
         if name.is_empty() || name.len() > 255 || name.chars().any(char::is_control) {
             problems.push(Problem::new("name", "must have 1 to 255 printable characters"));
@@ -209,6 +214,7 @@ impl Config {
             raw.auto_compaction_retention.as_ref(),
         );
         Config {
+            pair,
             name,
             data_dir,
             listen_client_urls,
@@ -255,7 +261,7 @@ impl Config {
         let (mode, kept) = retention::text(self.auto_compaction);
         let urls = |list: &[Listen]| List(list.iter().map(Listen::to_string).collect());
         let tls = self.tls.as_ref();
-        Raw {
+        let mut raw = Raw {
             name: Some(Text(self.name.clone())),
             data_dir: Some(self.data_dir.clone()),
             listen_client_urls: Some(urls(&self.listen_client_urls)),
@@ -278,7 +284,12 @@ impl Config {
             experimental_watch_progress_notify_interval: Some(duration::text(
                 self.watch_progress_notify_interval,
             )),
+            ..Raw::default()
+        };
+        if let Some(pair) = &self.pair {
+            pair.write(&mut raw);
         }
+        raw
     }
 
     /// The settings as the file that would make them: what `--print-config` prints.

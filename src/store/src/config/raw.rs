@@ -236,6 +236,46 @@ settings! {
         "How long it has to answer before its connection is closed";
     experimental_watch_progress_notify_interval: Text = "experimental-watch-progress-notify-interval",
         "How often a watch that wants to know hears that nothing happened";
+    site: Text = "site",
+        "The site whose store this is; with room, the store is one of two";
+    room: Text = "room",
+        "Which of the site's two rooms this is: a or b";
+    listen_peer_urls: List = "listen-peer-urls",
+        "Where the other room is listened for: https://address:port";
+    peer_urls: List = "peer-urls",
+        "Where the other room listens: https://host:port, with commas between";
+    peer_cert_file: PathBuf = "peer-cert-file",
+        "This room's certificate chain for the other room and the witness, PEM";
+    peer_key_file: PathBuf = "peer-key-file",
+        "Its key, PEM";
+    peer_trusted_ca_file: PathBuf = "peer-trusted-ca-file",
+        "The site's authority, PEM";
+    authority: Text = "authority",
+        "Who lets a room go on alone: witness, power, preferred:a, preferred:b or operator";
+    witness_urls: List = "witness-urls",
+        "Where the witness is: https://host:port, with commas between";
+    witness_server_name: Text = "witness-server-name",
+        "The name in the witness' certificate";
+    witness_trusted_ca_file: PathBuf = "witness-trusted-ca-file",
+        "The authority of the witness' certificate, PEM";
+    power_off_command: PathBuf = "power-off-command",
+        "A program that switches the room off that it is given, and ends with 0 once it is confirmed off";
+    found_with_data: bool = "found-with-data",
+        "Begin a site with the data that is here, of a store that was not part of one; for one start";
+    pair_heartbeat: Text = "pair-heartbeat",
+        "How often the leader speaks";
+    pair_silent_after: Text = "pair-silent-after",
+        "A room that has not answered for so long is silent";
+    pair_lease: Text = "pair-lease",
+        "How long a follower promises not to seek a grant after it heard the leader";
+    pair_drift_percent: u64 = "pair-drift-percent",
+        "By how much the rooms' clocks may differ in speed";
+    pair_power_delay: Text = "pair-power-delay",
+        "How long after the leader a follower uses the power switch";
+    pair_retry: Text = "pair-retry",
+        "How long an authority has to answer before it is asked again";
+    disk_stuck_after: Text = "disk-stuck-after",
+        "A sync that takes longer means that the disk sticks";
 }
 
 /// etcd's flags that scripts made for etcd give and that mean nothing to a store with its own log and
@@ -265,7 +305,6 @@ pub const IGNORED: &[&str] = &[
     "initial-cluster-state",
     "initial-cluster-token",
     "initial-election-tick-advance",
-    "listen-peer-urls",
     "log-format",
     "log-level",
     "log-outputs",
@@ -273,10 +312,7 @@ pub const IGNORED: &[&str] = &[
     "max-snapshots",
     "max-wals",
     "metrics",
-    "peer-cert-file",
     "peer-client-cert-auth",
-    "peer-key-file",
-    "peer-trusted-ca-file",
     "pre-vote",
     "snapshot-count",
     "socket-reuse-address",

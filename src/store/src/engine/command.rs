@@ -8,6 +8,7 @@ use mvcc::{
 };
 use tokio::sync::oneshot;
 
+use super::paired::Word;
 use super::shared::Slot;
 use super::types::{Answer, Granted};
 use crate::record::Record;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Left(i64, oneshot::Sender<Result<Option<Duration>, Refusal>>),
     /// The committer has done with a group.
     Done(Done),
+    /// Of a room of a pair: something else than a request.
+    Pair(Word),
     /// The last command.
     Stop,
 }
@@ -58,7 +61,7 @@ impl Command {
             Command::Grant(_, reply) => reply.send(Err(no())),
             Command::KeepAlive(_, reply) => reply.send(Err(no())),
             Command::Left(_, reply) => drop(reply.send(Err(no()))),
-            Command::Done(_) | Command::Stop => {}
+            Command::Done(_) | Command::Pair(_) | Command::Stop => {}
         }
     }
 
@@ -72,7 +75,11 @@ impl Command {
             | Command::Compact(..)
             | Command::Grant(..)
             | Command::Revoke(..) => false,
-            Command::KeepAlive(..) | Command::Left(..) | Command::Done(_) | Command::Stop => true,
+            Command::KeepAlive(..)
+            | Command::Left(..)
+            | Command::Done(_)
+            | Command::Pair(_)
+            | Command::Stop => true,
         }
     }
 }

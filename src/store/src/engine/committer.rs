@@ -80,7 +80,9 @@ fn refuse(group: Group, refusal: &Refusal) {
 
 /// One group to the disk and to the readers.
 fn commit(log: &mut Log, group: &mut Group, shared: &Shared) -> Result<Done, Failure> {
-    let mut index = shared.published.load().index;
+    let published = shared.published.load();
+    let mut at = (published.index, published.term);
+    drop(published);
     if let Some(last) = group.records.last() {
         let start = Instant::now();
         match log.append(&group.records) {
@@ -93,17 +95,17 @@ fn commit(log: &mut Log, group: &mut Group, shared: &Shared) -> Result<Done, Fai
             }
             Err(LogError::Fatal(error)) => {
                 let reason = format!("writing the log failed: {error}");
-                return Err(Failure { reason: reason.into() });
+                return Err(Failure { reason: reason.into(), void: false });
             }
         }
         shared.counters.fsync.observe(start.elapsed());
         shared.counters.commits.add(1);
         shared.counters.entries.add(group.records.len());
         shared.counters.log_bytes.set(log.bytes());
-        index = last.index;
+        at = (last.index, last.term);
     }
     if let Some(state) = group.state.take() {
-        shared.publish(state, index);
+        shared.publish(state, at);
     }
     Ok(Done::Durable)
 }

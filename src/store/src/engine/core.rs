@@ -132,7 +132,7 @@ impl Core {
             Command::Left(id, reply) => {
                 let _ = reply.send(Ok(self.clocks.left(id, now)));
             }
-            Command::Done(_) | Command::Stop => {}
+            Command::Done(_) | Command::Pair(_) | Command::Stop => {}
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::command::{Command, Reply};
 use super::inbox::Inbox;
 use super::open::{self, Options};
+use super::paired::Seat;
 use super::shared::{Shared, Slot};
 use super::snapshot::SnapshotStream;
 use super::types::{Alarm, Answer, Failure, Granted, Identity, Metrics, Status, TimeToLive};
@@ -311,8 +312,22 @@ impl Engine {
         let _ = tokio::task::spawn_blocking(join).await;
     }
 
+    /// Where this store is one of two.
+    pub(crate) fn seat(&self) -> Option<&Seat> {
+        self.shared.seat.as_ref()
+    }
+
+    pub(super) fn deciding(&self) -> &Inbox {
+        &self.handle.deciding
+    }
+
+    /// The newest entry that readers see.
+    pub(crate) fn index(&self) -> u64 {
+        self.shared.published.load().index
+    }
+
     fn answer<T>(&self, revision: i64, body: T) -> Answer<T> {
-        Answer { revision, term: self.shared.term, body }
+        Answer { revision, term: self.shared.term(), body }
     }
 
     fn send(&self, command: Command) -> Result<(), Refusal> {

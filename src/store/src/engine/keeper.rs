@@ -3,11 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::Shared;
-use super::committer::Work;
+use super::{Shared, lock};
 use crate::checkpoint::{self, Stamp};
 use crate::disk::Disk;
 use crate::log::Preparer;
@@ -29,9 +28,8 @@ pub(crate) struct Keeper {
     pub preparer: Preparer,
     /// A checkpoint is due when the log is this long, or as long as the last checkpoint if that is more.
     pub checkpoint_bytes: u64,
-    /// The entry that the newest checkpoint holds.
-    pub covered: u64,
-    pub committer: Sender<Work>,
+    /// Tells that all up to this entry is in a checkpoint.
+    pub release: Box<dyn Fn(u64) + Send>,
     pub shared: Arc<Shared>,
 }
 
@@ -63,8 +61,12 @@ impl Keeper {
     fn checkpoint_if_due(&mut self) -> bool {
         let counters = &self.shared.counters;
         let due = counters.checkpoint_bytes.get().max(self.checkpoint_bytes);
+        if counters.log_bytes.get() < due {
+            return true;
+        }
+        let mut covered = lock(&self.shared.covered);
         let published = self.shared.published.load_full();
-        if counters.log_bytes.get() < due || published.index == self.covered {
+        if published.index <= *covered {
             return true;
         }
         let start = Instant::now();
@@ -73,8 +75,8 @@ impl Keeper {
             Ok(bytes) => {
                 counters.checkpoint.observe(start.elapsed());
                 counters.checkpoint_bytes.set(bytes);
-                self.covered = stamp.index;
-                let _ = self.committer.send(Work::Release(stamp.index));
+                *covered = stamp.index;
+                (self.release)(stamp.index);
                 tracing::info!(index = stamp.index, bytes, "checkpoint written");
                 true
             }

@@ -21,6 +21,7 @@ mod keeper;
 mod lease;
 pub(crate) mod metrics;
 mod open;
+pub(crate) mod paired;
 mod shared;
 mod snapshot;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod watch;
 pub use autocompact::Retention;
 pub use handle::Engine;
 pub use open::Options;
+pub use paired::{Asking, Authority, Event, Link, PairOptions, Standing, View};
 pub use snapshot::SnapshotStream;
 pub use types::*;
 pub use watch::stream::{WatchControl, WatchFeed};

@@ -81,6 +81,7 @@ pub(super) fn open(
     stamp.term += 1;
     let shared = Arc::new(Shared::new(&stamp, state.clone(), &options));
     shared.counters.checkpoint_bytes.set(checkpoint_bytes);
+    *super::lock(&shared.covered) = covered;
     let deciding = Arc::new(Inbox::default());
     let (committing, work) = channel();
     let (stop_keeper, keeper_stop) = channel();
@@ -109,8 +110,7 @@ pub(super) fn open(
         disk,
         preparer,
         checkpoint_bytes: options.checkpoint_bytes,
-        covered,
-        committer: committing,
+        release: Box::new(move |index| drop(committing.send(Work::Release(index)))),
         shared: shared.clone(),
     };
     let keeper = spawn("duet-keep", move || keeper::run(keeper, &keeper_stop));
@@ -126,7 +126,7 @@ pub(super) fn open(
     Ok(Engine::new(shared, handle, options))
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
+pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
     let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.expect("a process that just started may have a few threads")
 }
@@ -171,7 +171,7 @@ fn finish(core: &mut Core, done: Done, shared: &Shared, now: Duration) {
 }
 
 /// The telling thread: hands what is published to the watches.
-fn tell(shared: &Shared) {
+pub(super) fn tell(shared: &Shared) {
     while !shared.is_stopped() {
         // A word that comes while it is busy is kept for it.
         thread::park();

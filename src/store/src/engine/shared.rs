@@ -2,8 +2,9 @@
 //! [`Shared::publish`], the one place where a write becomes visible.
 
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::Thread;
 
 use arc_swap::ArcSwap;
@@ -12,6 +13,7 @@ use tokio::sync::watch;
 
 use super::Options;
 use super::metrics::{Count, Counters};
+use super::paired::Seat;
 use super::types::{Failure, Identity};
 use super::watch::hub::Hub;
 use crate::checkpoint::Stamp;
@@ -28,13 +30,21 @@ pub(crate) struct Published {
     pub state: State,
     /// The entry that led to it.
     pub index: u64,
+    /// That entry's term.
+    pub term: u64,
 }
 
 /// Shared by the handle, the threads and the streams.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub identity: Identity,
-    pub term: u64,
+    /// The term in which is answered: of this run, or of the pair's newest decision.
+    term: AtomicU64,
+    /// Where this store is one of two.
+    pub seat: Option<Seat>,
+    /// The newest entry that a checkpoint holds. Who writes a checkpoint holds the lock, and writes none
+    /// that holds less.
+    pub covered: Mutex<u64>,
     pub published: ArcSwap<Published>,
     pub hub: Hub,
     pub counters: Arc<Counters>,
@@ -58,9 +68,15 @@ impl Shared {
                 member_id: stamp.member_id,
                 name: options.name.clone(),
             },
-            term: stamp.term,
+            term: AtomicU64::new(stamp.term),
+            seat: None,
+            covered: Mutex::new(0),
             hub: Hub::new(state.revision()),
-            published: ArcSwap::from_pointee(Published { state, index: stamp.index }),
+            published: ArcSwap::from_pointee(Published {
+                state,
+                index: stamp.index,
+                term: stamp.term,
+            }),
             counters: Arc::default(),
             streams: Count::default(),
             watchers: Count::default(),
@@ -73,6 +89,11 @@ impl Shared {
         }
     }
 
+    /// As one of two.
+    pub(crate) fn seated(self, seat: Seat) -> Shared {
+        Shared { seat: Some(seat), ..self }
+    }
+
     /// The newest revision that readers see.
     pub(crate) fn revision(&self) -> i64 {
         self.published.load().state.revision()
@@ -82,20 +103,33 @@ impl Shared {
     ///
     /// History that it forgets is told to the watches first: a watch that keeps up never loses an event
     /// to a compaction.
-    pub(crate) fn publish(&self, state: State, index: u64) {
+    pub(crate) fn publish(&self, state: State, (index, term): (u64, u64)) {
         let before = self.published.load();
         if state.compacted() > before.state.compacted() {
             self.hub.advance(&before.state);
         }
         drop(before);
-        self.published.store(Arc::new(Published { state, index }));
+        self.published.store(Arc::new(Published { state, index, term }));
         self.wake();
+        if let Some(seat) = &self.seat {
+            seat.applied(index);
+        }
+    }
+
+    /// The term in which is answered (etcd's `raft_term`).
+    pub(crate) fn term(&self) -> u64 {
+        self.term.load(Ordering::Acquire)
+    }
+
+    /// Another term begins.
+    pub(crate) fn set_term(&self, term: u64) {
+        self.term.store(term, Ordering::Release);
     }
 
     /// Where and when the published state stands.
     pub(crate) fn stamp(&self, published: &Published) -> Stamp {
         let Identity { cluster_id, member_id, .. } = self.identity;
-        Stamp { index: published.index, term: self.term, cluster_id, member_id }
+        Stamp { index: published.index, term: published.term, cluster_id, member_id }
     }
 
     /// The thread that is woken when something is published.

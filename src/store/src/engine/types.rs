@@ -127,6 +127,8 @@ pub struct WatchMessage {
 pub struct Failure {
     /// What went wrong.
     pub reason: Arc<str>,
+    /// It is not the disk: the data was given up, and the next start begins with an empty folder.
+    pub void: bool,
 }
 
 /// Counters since the start, and gauges.

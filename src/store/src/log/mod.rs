@@ -210,6 +210,21 @@ impl Log {
         Ok(())
     }
 
+    /// Begins anew behind record `last` of `term`, in a folder that has no segment.
+    pub(crate) fn restart(&mut self, last: u64, term: u64) -> Result<(), LogError> {
+        let blank = self.spare.take(self.spare.size()).map_err(LogError::before_write)?;
+        let (cluster_id, member_id) = self.ids;
+        let first = last + 1;
+        let title = Title { cluster_id, member_id, first, previous: 0 };
+        let size = blank.size;
+        let file = name(&*self.disk, blank, &title)?;
+        self.current = Current { file, first, size, offset: START };
+        self.older.clear();
+        (self.last, self.term, self.previous) = (last, term, 0);
+        self.extent = Extent::default();
+        Ok(())
+    }
+
     fn write<'a>(
         &mut self,
         group: impl IntoIterator<Item = &'a Record>,

@@ -31,6 +31,11 @@ impl Spare {
         Spare { disk, size, ready: Arc::default() }
     }
 
+    /// Bytes of a blank.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Blank>> {
         // Whoever panicked left a blank or none; both are sound.
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)

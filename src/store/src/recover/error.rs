@@ -60,7 +60,7 @@ pub enum OpenError {
     #[diagnostic(
         code(input::store_place),
         help(
-            "to begin a site with this data, start once with --force-new-cluster; to join the other room, \
+            "to begin a site with this data, start once with --found-with-data; to join the other room, \
              start with an empty folder"
         )
     )]
@@ -70,7 +70,7 @@ pub enum OpenError {
     #[diagnostic(
         code(input::store_place),
         help(
-            "start without --force-new-cluster; `duetd store go-on-alone` leaves the other room behind"
+            "start without --found-with-data; `duetd store go-on-alone` leaves the other room behind"
         )
     )]
     Founded,

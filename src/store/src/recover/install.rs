@@ -8,55 +8,41 @@
 //! Before the mark is durable a crash leaves what was there before; from then on the next start carries
 //! on from here. At no moment is there a mixture of both.
 
-use std::sync::Arc;
-
 use mvcc::State;
 
 use super::folder::Folder;
-use super::{Ids, OpenError, begin, folder};
+use super::{Ids, OpenError, folder};
 use crate::checkpoint::{self, Stamp};
 use crate::disk::{Disk, Reader};
-use crate::log::{self, Log, Resume};
+use crate::log::{Log, segment};
 
 /// The mark. Its name is all that it says: the checkpoint that is to be installed is the only one that
 /// is whole and not yet named.
 pub(super) const INSTALL: &str = "install";
 
-/// Makes the state, which holds everything up to the stamp's record, all that the folder holds. Gives the
-/// log to go on with.
+/// Makes the state, which holds everything up to the stamp's record, all that the folder holds; `log` goes
+/// on behind it.
 ///
 /// # Errors
 /// If the disk refuses. The folder then holds what it held, or what is installed, and the process must
 /// end to find out which.
 pub fn install(
-    disk: &Arc<dyn Disk>,
+    disk: &dyn Disk,
+    log: &mut Log,
     state: State,
     stamp: &Stamp,
-    segment_bytes: u64,
-) -> Result<Log, OpenError> {
+) -> Result<(), OpenError> {
     let failed = || OpenError::io("write", checkpoint::UNFINISHED);
-    checkpoint::prepare(&**disk, state, stamp, &mut |_| ()).map_err(failed())?;
+    checkpoint::prepare(disk, state, stamp, &mut |_| ()).map_err(failed())?;
     let mut mark = disk.create(INSTALL).map_err(OpenError::io("make", INSTALL))?;
     mark.sync().map_err(OpenError::io("sync", INSTALL))?;
     drop(mark);
     disk.sync().map_err(OpenError::io("sync", "the names"))?;
-    finish(&**disk)?;
-    let file = begin(disk, stamp, segment_bytes)?;
+    finish(disk)?;
+    let restarted = log.restart(stamp.index, stamp.term);
+    restarted.map_err(|error| OpenError::log(&segment::name(stamp.index + 1), error))?;
     let Stamp { cluster_id, member_id, .. } = *stamp;
-    folder::write_meta(&**disk, &Ids { cluster_id, member_id })?;
-    Ok(Log::resume(Resume {
-        disk: disk.clone(),
-        segment_bytes,
-        ids: (stamp.cluster_id, stamp.member_id),
-        segments: [stamp.index + 1].into(),
-        file,
-        size: segment_bytes,
-        offset: log::segment::START,
-        last: stamp.index,
-        term: stamp.term,
-        previous: 0,
-        extent: log::Extent::default(),
-    }))
+    folder::write_meta(disk, &Ids { cluster_id, member_id })
 }
 
 /// Carries on from the mark, if there is one.

@@ -76,6 +76,10 @@ impl Leading {
         self.core.done(Done::Durable, (&State::new(), 0), now.0);
     }
 
+    pub(super) fn is_idle(&self) -> bool {
+        self.core.idle() && self.tails.iter().all(|tail| tail.acks.is_empty())
+    }
+
     /// Who waits for something that may or may not last, and who for something that was never begun.
     pub(super) fn end(self) -> (Acks, Acks) {
         let unknown = self.tails.into_iter().flat_map(|tail| tail.acks).collect();

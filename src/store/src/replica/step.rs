@@ -14,6 +14,7 @@ use pair::{
 use super::input::{Acks, Input, Opened, Output, Settings};
 use super::lead::Leading;
 use super::packet::Packet;
+use super::request::Request;
 use super::ring::{Ring, position};
 use crate::engine::metrics::Counters;
 use crate::record::Record;
@@ -152,6 +153,37 @@ impl Replica {
             Input::Answered(number, answer) => self.step(now, Event::Answered(number, answer)),
         }
         self.turn(now);
+    }
+
+    /// Takes a request that is decided together with others, at the next [`Replica::handle`].
+    pub(crate) fn hear(&mut self, now: Time, request: Request) {
+        if !self.ended {
+            self.request(now, request);
+        }
+    }
+
+    /// A write is on its way to the disk.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.writing.is_some()
+    }
+
+    /// Nobody waits for anything.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.writing.is_none() && self.leading.as_ref().is_none_or(Leading::is_idle)
+    }
+
+    /// A snapshot is being sent.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.sending.is_some()
+    }
+
+    /// The process ends: whoever waits for an answer is told so.
+    pub(crate) fn refuse_all(&mut self, refusal: &Refusal) {
+        if let Some(leading) = self.leading.take() {
+            let (unknown, undone) = leading.end();
+            unknown.refuse(refusal);
+            undone.refuse(refusal);
+        }
     }
 
     /// A person, or a program of this room, wants something.

@@ -54,6 +54,14 @@ impl Body {
         Body(Inner::Stream(answers, running))
     }
 
+    /// The message, if it is one and whole.
+    pub(crate) fn into_message(self) -> Option<Bytes> {
+        match self.0 {
+            Inner::Message(message) => message,
+            _ => None,
+        }
+    }
+
     /// How many bytes a message has, written or not.
     pub(crate) fn weight(&self) -> usize {
         match &self.0 {

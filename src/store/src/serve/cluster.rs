@@ -1,4 +1,4 @@
-//! The Cluster service: one member, and no way to another. The texts are etcd's.
+//! The Cluster service: one member or the two rooms of a site, and no way to another. The texts are etcd's.
 
 use bytes::Bytes;
 use tonic::Status;
@@ -10,9 +10,15 @@ use super::server::{Reply, Server};
 use crate::wire::proto;
 
 pub(super) fn unary(server: &Server, call: Call, message: Bytes) -> Reply {
-    let own = server.engine.identity().member_id;
+    let (_, own) = server.ids();
+    let seat = server.engine.seat();
+    let other = seat.map(|seat| seat.member_id(seat.place.room.other()));
     let known = |id: u64| {
-        if id == own { Ok(()) } else { Err(Status::not_found("etcdserver: member not found")) }
+        if id == own || Some(id) == other {
+            Ok(())
+        } else {
+            Err(Status::not_found("etcdserver: member not found"))
+        }
     };
     // What etcd says when a change would leave too few members.
     let fixed = Status::failed_precondition(
@@ -52,13 +58,24 @@ fn list(server: &Server) -> proto::MemberListResponse {
     let mut header = server.header(&server.engine.status());
     // etcd 3.5 does not tell it here.
     header.revision = 0;
-    let identity = server.engine.identity();
-    let member = proto::Member {
-        id: identity.member_id,
-        name: identity.name.clone(),
+    let own = proto::Member {
+        id: header.member_id,
+        name: server.engine.identity().name.clone(),
         peer_ur_ls: Vec::new(),
         client_ur_ls: server.advertise_client_urls.clone(),
         is_learner: false,
     };
-    proto::MemberListResponse { header: Some(header.into()), members: vec![member] }
+    let mut members = vec![own];
+    if let Some(seat) = server.engine.seat() {
+        let room = seat.place.room;
+        let name = |room| format!("{}-{room}", seat.place.site);
+        members[0].name = name(room);
+        members.push(proto::Member {
+            id: seat.member_id(room.other()),
+            name: name(room.other()),
+            ..proto::Member::default()
+        });
+        members.sort_by_key(|member| member.id);
+    }
+    proto::MemberListResponse { header: Some(header.into()), members }
 }

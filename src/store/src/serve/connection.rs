@@ -49,6 +49,8 @@ const HEADERS: u32 = 16 << 10;
 pub(crate) enum Face {
     /// Everything.
     Client(Arc<Server>),
+    /// Everything, and what only this machine may ask.
+    Local(Arc<Server>),
     /// Only how the store is.
     Metrics(Arc<Server>),
 }
@@ -56,7 +58,8 @@ pub(crate) enum Face {
 impl Face {
     async fn call(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         Ok(match self {
-            Face::Client(server) => server.call(request).await,
+            Face::Client(server) => server.call(request, false).await,
+            Face::Local(server) => server.call(request, true).await,
             Face::Metrics(server) => pages::metrics_only(&server, &request),
         })
     }

@@ -9,7 +9,8 @@ use mvcc::{KeyRange, RangeRequest};
 use super::body::Body;
 use super::metrics;
 use super::server::Server;
-use crate::engine::Alarm;
+use crate::engine::{Alarm, Standing};
+use crate::refusal::Refusal;
 use crate::serve::ETCD_VERSION;
 
 /// The cluster version that goes with [`ETCD_VERSION`].
@@ -22,7 +23,7 @@ pub(super) fn client<B>(server: &Server, request: &Request<B>) -> Response<Body>
             let text = format!(
                 "{{\"etcdserver\":\"{ETCD_VERSION}\",\"etcdcluster\":\"{CLUSTER_VERSION}\"}}"
             );
-            get(request, || page(StatusCode::OK, "application/json", text))
+            get(request, || page(StatusCode::OK, JSON, text))
         }
         _ => metrics_only(server, request),
     }
@@ -44,6 +45,7 @@ pub(super) fn metrics_only<B>(server: &Server, request: &Request<B>) -> Response
     }
 }
 
+pub(super) const JSON: &str = "application/json";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 fn get<B>(request: &Request<B>, answer: impl FnOnce() -> Response<Body>) -> Response<Body> {
@@ -55,7 +57,11 @@ fn get<B>(request: &Request<B>, answer: impl FnOnce() -> Response<Body>) -> Resp
     refused
 }
 
-fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Body> {
+pub(super) fn page(
+    status: StatusCode,
+    kind: &'static str,
+    text: impl Into<Bytes>,
+) -> Response<Body> {
     let mut response = Response::new(Body::page(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -68,6 +74,17 @@ fn alarm(server: &Server, query: &str) -> Option<&'static str> {
     server.engine.alarms().body.first().filter(|_| !excluded).map(|alarm| match alarm {
         Alarm::NoSpace => "ALARM NOSPACE",
     })
+}
+
+/// What keeps reads that are to see everything; none if nothing does.
+fn leaderless(server: &Server) -> Option<String> {
+    let seat = server.engine.seat()?;
+    let led = match seat.standing() {
+        Standing::Leads => seat.serves(),
+        Standing::Follows => true,
+        Standing::Apart => false,
+    };
+    (!led).then(|| Refusal::NoLeader.to_string())
 }
 
 /// What keeps the store from reading; none if it reads.
@@ -88,7 +105,8 @@ fn count(server: &Server, well: bool) {
 fn health(server: &Server, query: &str) -> Response<Body> {
     let wrong = alarm(server, query)
         .map(str::to_owned)
-        .or_else(|| unreadable(server).map(|reason| format!("RANGE ERROR:{reason}")));
+        .or_else(|| unreadable(server).map(|reason| format!("RANGE ERROR:{reason}")))
+        .or_else(|| leaderless(server).map(|_| "RAFT NO LEADER".to_owned()));
     count(server, wrong.is_none());
     let told = serde_json::json!({
         "health": if wrong.is_none() { "true" } else { "false" },
@@ -121,7 +139,9 @@ fn probe(server: &Server, path: &str, wanted: &[&str], query: &str) -> Response<
     let mut well = true;
     for name in wanted.iter().filter(|name| !excluded(name)) {
         // Damage keeps a store from starting, so one that answers has none.
-        match unreadable.as_ref().filter(|_| *name != "data_corruption") {
+        let leaderless = leaderless(server).filter(|_| *name == "linearizable_read");
+        let wrong = unreadable.clone().filter(|_| *name != "data_corruption").or(leaderless);
+        match wrong {
             None => lines.push_str(&format!("[+]{name} ok\n")),
             Some(reason) => {
                 well = false;

@@ -15,11 +15,13 @@ fn data(error: mvcc::Error) -> Status {
     refused(&Refusal::Data(error))
 }
 
-pub(super) fn range(server: &Server, message: &Bytes) -> Reply {
-    // With one store, a serializable read gains nothing over any other.
-    let (read, _serializable) = request::range(message).map_err(malformed)?;
+pub(super) async fn range(server: &Server, message: &Bytes) -> Reply {
+    let (read, serializable) = request::range(message).map_err(malformed)?;
     read.request.check().map_err(data)?;
     read.flaw.map_or(Ok(()), |flaw| Err(data(flaw)))?;
+    if !serializable {
+        server.read_point().await?;
+    }
     let answer = server.engine.range(&read.request).map_err(|no| refused(&no))?;
     let header = server.header(&answer);
     Ok(Body::pieces(RangePieces::new(&header, answer.body)))
@@ -45,6 +47,8 @@ pub(super) async fn txn(server: &Server, message: Bytes) -> Reply {
     }
     if !read.request.is_read_only() {
         server.fits(&message)?;
+    } else {
+        server.read_point().await?;
     }
     drop(message);
     let answer = server.engine.txn(read.request).await.map_err(|no| refused(&no))?;

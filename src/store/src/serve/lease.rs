@@ -51,6 +51,7 @@ pub(super) async fn unary(server: &Server, call: Call, message: Bytes) -> Reply 
         }
         _ => {
             decode::<proto::LeaseLeasesRequest>(message)?;
+            server.read_point().await?;
             let answer = server.engine.leases();
             let header = Some(server.header(&answer).into());
             let leases = answer.body.into_iter().map(|id| proto::LeaseStatus { id }).collect();
@@ -60,18 +61,24 @@ pub(super) async fn unary(server: &Server, call: Call, message: Bytes) -> Reply 
     Ok(Body::message(answer))
 }
 
+/// Renews one lease.
+pub(super) async fn renew(server: &Server, message: Bytes) -> Reply {
+    let request: proto::LeaseKeepAliveRequest = decode(message)?;
+    let answer = server.engine.lease_keep_alive(request.id).await.map_err(no)?;
+    Ok(Body::message(encode(&proto::LeaseKeepAliveResponse {
+        header: Some(server.header(&answer).into()),
+        id: request.id,
+        ttl: answer.body,
+    })))
+}
+
 /// One answer to each request, in order. An unknown lease is answered with the time 0.
 pub(super) fn keep_alive(server: Arc<Server>, messages: Messages<Incoming>) -> Answers {
     Box::pin(stream::try_unfold((server, messages), |(server, mut messages)| async move {
         let Some(message) = messages.next().await? else { return Ok(None) };
         server.counters.received(Call::LeaseKeepAlive, message.len());
-        let request: proto::LeaseKeepAliveRequest = decode(message)?;
-        let answer = server.engine.lease_keep_alive(request.id).await.map_err(no)?;
-        let answer = encode(&proto::LeaseKeepAliveResponse {
-            header: Some(server.header(&answer).into()),
-            id: request.id,
-            ttl: answer.body,
-        });
+        let body = server.answer(Call::LeaseKeepAlive, message).await?;
+        let answer = body.into_message().unwrap_or_default();
         server.counters.sent(Call::LeaseKeepAlive, answer.len());
         Ok(Some((answer, (server, messages))))
     }))

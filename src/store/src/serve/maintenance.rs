@@ -13,7 +13,7 @@ use super::grpc::{Messages, decode, encode};
 use super::method::Call;
 use super::server::{Reply, Server, refused};
 use crate::backup::Sealer;
-use crate::engine::{Alarm, Answer, SnapshotStream};
+use crate::engine::{Alarm, Answer, SnapshotStream, Standing};
 use crate::serve::ETCD_VERSION;
 use crate::wire::proto::alarm_request::AlarmAction;
 use crate::wire::proto::downgrade_request::DowngradeAction;
@@ -49,9 +49,7 @@ pub(super) async fn unary(server: &Server, call: Call, message: Bytes) -> Reply 
         }
         Call::MoveLeader => {
             let request: proto::MoveLeaderRequest = decode(message)?;
-            if request.target_id != server.engine.identity().member_id {
-                return Err(Status::failed_precondition("etcdserver: bad leader transferee"));
-            }
+            move_leader(server, request.target_id).await?;
             encode(&proto::MoveLeaderResponse { header: None })
         }
         _ => return Err(downgrade(&decode(message)?)),
@@ -69,7 +67,7 @@ fn status(server: &Server) -> proto::StatusResponse {
         header: Some(header.into()),
         version: ETCD_VERSION.to_owned(),
         db_size: i64::try_from(status.db_size).unwrap_or(i64::MAX),
-        leader: header.member_id,
+        leader: leader(server),
         raft_index: status.index,
         raft_term: term,
         raft_applied_index: status.index,
@@ -79,11 +77,42 @@ fn status(server: &Server) -> proto::StatusResponse {
     }
 }
 
+/// Who leads, as far as is known here; 0 for nobody.
+fn leader(server: &Server) -> u64 {
+    let (_, own) = server.ids();
+    server.engine.seat().map_or(own, |seat| match seat.standing() {
+        Standing::Leads => own,
+        Standing::Follows => seat.member_id(seat.place.room.other()),
+        Standing::Apart => 0,
+    })
+}
+
+/// Hands the leadership over to the other room.
+async fn move_leader(server: &Server, target: u64) -> Result<(), Status> {
+    let (_, own) = server.ids();
+    let bad = || Status::failed_precondition("etcdserver: bad leader transferee");
+    let Some(seat) = server.engine.seat() else {
+        return if target == own { Ok(()) } else { Err(bad()) };
+    };
+    if leader(server) != own {
+        return Err(Status::failed_precondition("etcdserver: not leader"));
+    }
+    if target == own {
+        return Ok(());
+    }
+    if target != seat.member_id(seat.place.room.other()) {
+        return Err(bad());
+    }
+    server.engine.hand_over().await.map_err(|refusal| {
+        Status::failed_precondition(format!("etcdserver: cannot hand over: {refusal}"))
+    })
+}
+
 /// Lists what is wrong. An alarm of this store begins and ends with its cause, so that switching one on or
 /// off changes nothing; the answers are etcd's (etcd v3.5 `server/etcdserver/apply.go`, `Alarm`).
 fn alarm(server: &Server, request: &proto::AlarmRequest) -> proto::AlarmResponse {
     let answer = server.engine.alarms();
-    let own = server.engine.identity().member_id;
+    let (_, own) = server.ids();
     let active = answer.body.iter().map(|alarm| match alarm {
         Alarm::NoSpace => proto::AlarmMember { member_id: own, alarm: AlarmType::Nospace.into() },
     });

@@ -10,7 +10,8 @@ use super::count::{CODES, Counters};
 use super::method::{METHODS, Method};
 use super::process::Process;
 use super::server::Server;
-use crate::engine::{Histogram, Metrics, Status};
+use crate::engine::paired::Seat;
+use crate::engine::{Histogram, Metrics, Standing, Status};
 use crate::serve::ETCD_VERSION;
 
 /// The page as it is now.
@@ -18,6 +19,7 @@ pub(super) fn page(server: &Server) -> String {
     let mut page = Page(String::with_capacity(16 << 10));
     page.engine(&server.engine.metrics(), &server.engine.status().body);
     page.server(server);
+    page.pair(server);
     page.calls(&server.counters);
     page.process(&Process::read(), server);
     page.0
@@ -56,6 +58,57 @@ impl Page {
         self.line(&format!("{name}_bucket"), "{le=\"+Inf\"}", seconds.count);
         self.line(&format!("{name}_sum"), "", seconds.sum);
         self.line(&format!("{name}_count"), "", seconds.count);
+    }
+
+    /// What a store that is one of two has besides.
+    fn pair(&mut self, server: &Server) {
+        let (Some(seat), Some(link)) = (server.engine.seat(), server.link()) else { return };
+        let standing = seat.standing();
+        let is = |wanted| u8::from(standing == wanted);
+        self.gauge("duet_pair_leads", "1 while this room leads.", is(Standing::Leads));
+        self.gauge("duet_pair_follows", "1 while this room follows.", is(Standing::Follows));
+        self.gauge(
+            "duet_pair_epoch",
+            "The number of the newest decision that this room has persisted.",
+            server.engine.status().term,
+        );
+        self.gauge(
+            "duet_pair_serves",
+            "1 while this room may answer linearizable reads by itself.",
+            u8::from(seat.serves()),
+        );
+        let up = |connected: bool| u8::from(connected);
+        self.head("duet_pair_link_up", "gauge", "1 while the link to the other room is there.");
+        self.line("duet_pair_link_up", "{way=\"outward\"}", up(link.outward.is_some()));
+        self.line("duet_pair_link_up", "{way=\"inward\"}", up(link.inward.is_some()));
+        let seconds =
+            |span: Option<std::time::Duration>| span.map_or(-1.0, |span| span.as_secs_f64());
+        self.gauge(
+            "duet_pair_link_round_trip_seconds",
+            "How long the last ping over the link took; -1 for none.",
+            seconds(link.round_trip),
+        );
+        self.gauge(
+            "duet_pair_link_heard_seconds",
+            "How long ago anything came from the other room; -1 for never.",
+            seconds(link.heard),
+        );
+        let counters = &link.counters;
+        self.counter(
+            "duet_pair_link_frames_dropped_total",
+            "Frames that were not sent.",
+            counters.frames_dropped,
+        );
+        self.counter(
+            "duet_pair_link_sent_bytes_total",
+            "Bytes that were sent to the other room.",
+            counters.bytes_sent,
+        );
+        self.counter(
+            "duet_pair_link_received_bytes_total",
+            "Bytes that came from the other room.",
+            counters.bytes_received,
+        );
     }
 
     fn engine(&mut self, metrics: &Metrics, status: &Status) {
@@ -157,10 +210,12 @@ impl Page {
     }
 
     fn server(&mut self, server: &Server) {
-        let well = u8::from(server.broken.borrow().is_none());
-        let member = server.engine.identity().member_id;
-        self.gauge("etcd_server_has_leader", "1 if there is a leader.", well);
-        self.gauge("etcd_server_is_leader", "1 if this member leads.", well);
+        let well = server.broken.borrow().is_none();
+        let (_, member) = server.ids();
+        let standing = server.engine.seat().map_or(Standing::Leads, Seat::standing);
+        let (led, leads) = (standing != Standing::Apart, standing == Standing::Leads);
+        self.gauge("etcd_server_has_leader", "1 if there is a leader.", u8::from(well && led));
+        self.gauge("etcd_server_is_leader", "1 if this member leads.", u8::from(well && leads));
         self.counter("etcd_server_leader_changes_seen_total", "Changes of the leader.", 0);
         self.head("etcd_server_version", "gauge", "1, with the version that is served.");
         self.line("etcd_server_version", &format!("{{server_version=\"{ETCD_VERSION}\"}}"), 1);

@@ -27,8 +27,10 @@ mod listen;
 mod maintenance;
 mod method;
 mod metrics;
+mod pair;
 mod process;
 mod reflection;
+mod road;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -43,13 +45,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 pub use error::ServeError;
+pub use road::Road;
 
 use crate::config::Config;
 use crate::engine::Engine;
 use connection::{Face, Speech};
 use listen::Bound;
 use server::Server;
-use tls::Certificates;
 
 /// The etcd whose behaviour is served. Clients decide by it what they may use: kube-apiserver asks watches
 /// for their progress from 3.5.13 on.
@@ -76,7 +78,7 @@ impl Listeners {
     /// If one of them cannot be had, or the certificates cannot be used.
     pub async fn bind(config: &Config) -> Result<Listeners, ServeError> {
         let certificates = match &config.tls {
-            Some(tls) => Some(Arc::new(Certificates::load(tls)?)),
+            Some(files) => Some(Arc::new(tls::load(files)?)),
             None => None,
         };
         let mut clients = Vec::new();
@@ -115,14 +117,39 @@ impl Listeners {
         engine: Engine,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
+        self.run_joined(engine, None, shutdown).await
+    }
+
+    /// The same for a store that is one of two: `road` leads to the other one.
+    ///
+    /// # Errors
+    /// If the store cannot go on.
+    pub async fn run_joined(
+        self,
+        engine: Engine,
+        road: Option<Road>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
         let (close, closing) = watch::channel(false);
         let (breaks, broken) = watch::channel(None);
-        let server = Arc::new(Server::new(engine.clone(), &self.config, closing.clone(), broken));
+        let server = Arc::new(Server::new(
+            engine.clone(),
+            &self.config,
+            road.clone(),
+            closing.clone(),
+            broken,
+        ));
+        if let Some(road) = &road {
+            road.reaches(&server);
+        }
         let speech = Speech::new(&self.config);
         let mut loops = JoinSet::new();
         let places = Arc::new(Semaphore::new(self.config.max_connections));
         for bound in self.clients {
-            let face = Face::Client(server.clone());
+            let face = match bound.address {
+                Some(_) => Face::Client(server.clone()),
+                None => Face::Local(server.clone()),
+            };
             let (speech, places) = (speech.clone(), places.clone());
             loops.spawn(listen::accept(bound, face, speech, places, closing.clone(), GRACE));
         }

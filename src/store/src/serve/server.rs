@@ -16,7 +16,10 @@ use super::count::{Counters, Running};
 use super::end::Ending;
 use super::grpc::{self, Messages};
 use super::method::{self, Call, Kind, Method};
-use super::{auth, cluster, health, http as pages, kv, lease, maintenance, reflection, watches};
+use super::road::Road;
+use super::{
+    auth, cluster, health, http as pages, kv, lease, maintenance, pair, reflection, watches,
+};
 use crate::config::Config;
 use crate::engine::{Answer, Engine};
 use crate::refusal::Refusal;
@@ -34,6 +37,8 @@ pub(crate) struct Server {
     pub(crate) engine: Engine,
     pub(crate) counters: Arc<Counters>,
     pub(crate) advertise_client_urls: Vec<String>,
+    /// The way to the other room, where this store is one of two.
+    pub(super) road: Option<Road>,
     pub(crate) max_request_bytes: usize,
     pub(crate) max_txn_ops: usize,
     pub(crate) started: SystemTime,
@@ -57,6 +62,7 @@ impl Server {
     pub(crate) fn new(
         engine: Engine,
         config: &Config,
+        road: Option<Road>,
         closing: watch::Receiver<bool>,
         broken: watch::Receiver<Option<String>>,
     ) -> Server {
@@ -64,6 +70,7 @@ impl Server {
             engine,
             counters: Arc::new(Counters::new()),
             advertise_client_urls: config.advertise_client_urls.clone(),
+            road,
             max_request_bytes: config.max_request_bytes as usize,
             max_txn_ops: config.max_txn_ops,
             started: SystemTime::now(),
@@ -81,13 +88,16 @@ impl Server {
 
     /// The header of an answer.
     pub(crate) fn header<T>(&self, answer: &Answer<T>) -> Header {
-        let identity = self.engine.identity();
-        Header {
-            cluster_id: identity.cluster_id,
-            member_id: identity.member_id,
-            revision: answer.revision,
-            raft_term: answer.term,
-        }
+        let (cluster_id, member_id) = self.ids();
+        Header { cluster_id, member_id, revision: answer.revision, raft_term: answer.term }
+    }
+
+    /// The cluster and this member of it, as clients know them.
+    pub(crate) fn ids(&self) -> (u64, u64) {
+        let own = self.engine.identity();
+        self.engine.seat().map_or((own.cluster_id, own.member_id), |seat| {
+            (seat.cluster_id(), seat.member_id(seat.place.room))
+        })
     }
 
     /// Refuses what would be too large for etcd's log; reads are not held against that.
@@ -98,8 +108,15 @@ impl Server {
         Ok(())
     }
 
-    /// Answers any request of a client.
-    pub(crate) async fn call(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+    /// Answers any request of a client; `local` if it came over a unix socket.
+    pub(crate) async fn call(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        local: bool,
+    ) -> Response<Body> {
+        if request.uri().path().starts_with(pair::PATH) {
+            return Box::pin(pair::answer(&self, &request, local)).await;
+        }
         if !grpc::is_grpc(request.headers()) || request.version() != Version::HTTP_2 {
             return pages::client(&self, &request);
         }
@@ -158,9 +175,10 @@ impl Server {
         }
     }
 
-    async fn answer(&self, call: Call, message: Bytes) -> Reply {
+    /// Answers from what is here, or refuses as one who does not lead.
+    pub(super) async fn here(&self, call: Call, message: Bytes) -> Reply {
         match call {
-            Call::Range => kv::range(self, &message),
+            Call::Range => kv::range(self, &message).await,
             Call::Put => kv::put(self, message).await,
             Call::Txn => kv::txn(self, message).await,
             // Boxed, so that the calls above do not carry the others' state about.
@@ -182,6 +200,7 @@ impl Server {
             | Call::HashKv
             | Call::MoveLeader
             | Call::Downgrade => maintenance::unary(self, call, message).await,
+            Call::LeaseKeepAlive => lease::renew(self, message).await,
             Call::MemberList
             | Call::MemberAdd
             | Call::MemberRemove

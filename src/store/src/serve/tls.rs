@@ -1,6 +1,7 @@
 //! Certificates: read when listening begins, and again when their files change, as etcd does, so that
-//! renewing them needs no restart. Start at [`Certificates`].
+//! renewing them needs no restart. Start at [`load`].
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -18,16 +19,21 @@ use crate::config::Tls;
 /// How often the files are looked at; at most once for each new connection.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Certificates as they are now.
-#[derive(Debug)]
-pub(crate) struct Certificates {
-    files: Tls,
-    current: Mutex<Current>,
+/// What was made of some files, as they are now.
+pub(crate) struct Renewed<T> {
+    files: Vec<PathBuf>,
+    make: Make<T>,
+    current: Mutex<Current<T>>,
 }
 
-#[derive(Debug)]
-struct Current {
-    config: Arc<ServerConfig>,
+/// Reads the files.
+type Make<T> = Box<dyn Fn() -> Result<T, ServeError> + Send + Sync>;
+
+/// The server's certificates as they are now.
+pub(crate) type Certificates = Renewed<Arc<ServerConfig>>;
+
+struct Current<T> {
+    made: T,
     seen: Vec<Stamp>,
     looked: Instant,
 }
@@ -35,25 +41,25 @@ struct Current {
 /// When and how large a file was; none if it was not there.
 type Stamp = Option<(SystemTime, u64)>;
 
-impl Certificates {
-    pub(crate) fn load(files: &Tls) -> Result<Certificates, ServeError> {
-        let seen = stamps(files);
-        let config = Arc::new(config(files)?);
-        let current = Current { config, seen, looked: Instant::now() };
-        Ok(Certificates { files: files.clone(), current: Mutex::new(current) })
+impl<T: Clone> Renewed<T> {
+    /// Reads them for the first time.
+    pub(crate) fn load(files: Vec<PathBuf>, make: Make<T>) -> Result<Renewed<T>, ServeError> {
+        let seen = stamps(&files);
+        let current = Current { made: make()?, seen, looked: Instant::now() };
+        Ok(Renewed { files, make, current: Mutex::new(current) })
     }
 
     /// What the next connection uses. If changed files cannot be used, the ones before stay in use.
-    pub(crate) fn current(&self) -> Arc<ServerConfig> {
+    pub(crate) fn current(&self) -> T {
         let mut current = self.current.lock().expect("a thread that panics ends the process");
         if current.looked.elapsed() >= LOOK {
             current.looked = Instant::now();
             let seen = stamps(&self.files);
             if seen != current.seen {
-                match config(&self.files) {
-                    Ok(config) => {
+                match (self.make)() {
+                    Ok(made) => {
                         info!("the certificates have changed and are in use");
-                        current.config = Arc::new(config);
+                        current.made = made;
                     }
                     Err(error) => {
                         warn!(%error, "the certificates have changed; the ones before stay in use");
@@ -62,17 +68,30 @@ impl Certificates {
                 current.seen = seen;
             }
         }
-        current.config.clone()
+        current.made.clone()
     }
 }
 
-fn stamps(files: &Tls) -> Vec<Stamp> {
+impl<T> fmt::Debug for Renewed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renewed").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+/// Reads the server's certificates.
+pub(crate) fn load(files: &Tls) -> Result<Certificates, ServeError> {
+    let all = [Some(&files.cert_file), Some(&files.key_file), files.trusted_ca_file.as_ref()];
+    let all = all.into_iter().flatten().cloned().collect();
+    let files = files.clone();
+    Renewed::load(all, Box::new(move || Ok(Arc::new(config(&files)?))))
+}
+
+fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
     let stamp = |path: &PathBuf| {
         let data = fs::metadata(path).ok()?;
         Some((data.modified().ok()?, data.len()))
     };
-    let all = [Some(&files.cert_file), Some(&files.key_file), files.trusted_ca_file.as_ref()];
-    all.into_iter().flatten().map(stamp).collect()
+    files.iter().map(stamp).collect()
 }
 
 /// Reads the certificates of a file.

@@ -232,7 +232,7 @@ impl Rooms {
                     cluster_id: 1,
                     member_id: 1 + at(room) as u64,
                 };
-                process.log = recover::install(&disk, state, &stamp, SEGMENT).unwrap();
+                recover::install(&*disk, &mut process.log, state, &stamp).unwrap();
                 if told {
                     process.todo.push_back(Input::Installed);
                 }
