@@ -1,10 +1,11 @@
 //! What the whole-program tests share: the programs, a demo site with both rooms' images, the judges,
-//! a lab to boot in, and stores that run.
+//! a lab to boot in, stores that run, and wires that break.
 //!
 //! Start at [`demo::demo`] or [`server::Server`]. Nothing here mocks anything: programs are run as a
 //! person runs them, and what they left is read by other people's programs. What a test starts, it
 //! stops.
 
+pub mod bad_wire;
 pub mod bytes;
 pub mod chance;
 pub mod demo;

@@ -1,4 +1,4 @@
-//! The fuzz targets of the log, its records and the checkpoints on the stable compiler; see
+//! The fuzz targets of the log, its records, the checkpoints and the link on the stable compiler; see
 //! `tests/fuzz/src/replay.rs`.
 
 #![allow(clippy::unwrap_used)]
@@ -11,9 +11,16 @@ use replay::{keep_current, replay};
 use store::checkpoint::{Stamp, chunks};
 use store::disk::Disk;
 use store::disk::sim::SimDisk;
+use store::peer::Refusal;
+use store::peer::calls::{Ask, End, Reply};
+use store::peer::hello::{Hello, Purpose, Verdict};
+use store::peer::packet::{Header, Kind};
 use store::record::Record;
 use store::recover::{self, Ids, Opened};
 
+#[allow(unreachable_pub)] // of the fuzzers' own workspace
+#[path = "../../../tests/fuzz/src/peer.rs"]
+mod peer_target;
 #[path = "../../../tests/fuzz/src/replay.rs"]
 mod replay;
 #[allow(unreachable_pub, dead_code)] // of the fuzzers' own workspace
@@ -38,6 +45,11 @@ fn record() {
     check("record", targets::record);
 }
 
+#[test]
+fn peer() {
+    check("peer", peer_target::peer);
+}
+
 fn check(name: &str, target: fn(&[u8]) -> bool) {
     let behind = replay(name, MUTATIONS, target);
     assert!(behind > 50, "only {behind} mutations of {name} came past the checks");
@@ -52,6 +64,56 @@ fn own_files_are_current() {
 fn put(key: &str, value: &[u8], lease: i64) -> Change {
     let key = Bytes::copy_from_slice(key.as_bytes());
     Change::Put { key, value: Bytes::copy_from_slice(value), lease }
+}
+
+/// What one room says to the other, up to its end.
+fn said(verdict: &Verdict, packets: &[u8]) -> Vec<u8> {
+    let hello = Hello {
+        versions: (1, 1),
+        site: "north".to_owned(),
+        room: pair::Room::B,
+        purpose: Some(Purpose::Frames),
+        release: "0.1.0".to_owned(),
+        clock: 1_800_000_000,
+    };
+    let mut bytes = Vec::new();
+    for text in [hello.encode(), verdict.encode()] {
+        bytes.extend(u16::to_le_bytes(text.len() as u16));
+        bytes.extend(text);
+    }
+    bytes.extend(packets);
+    bytes
+}
+
+fn packet(kind: Kind, payload: &[u8]) -> Vec<u8> {
+    [&Header { kind, length: payload.len() }.encode()[..], payload].concat()
+}
+
+/// A message in three pieces with others between them.
+fn frames() -> Vec<u8> {
+    [
+        packet(Kind::End, b"an entry of the log"),
+        packet(Kind::Part, &[b'x'; 700]),
+        packet(Kind::Urgent, b"heartbeat"),
+        packet(Kind::Part, b""),
+        packet(Kind::Ping, &7_u64.to_le_bytes()),
+        packet(Kind::End, b"the end"),
+        packet(Kind::Pong, &7_u64.to_le_bytes()),
+    ]
+    .concat()
+}
+
+/// A request, and what may come back.
+fn calls() -> Vec<u8> {
+    let ask = Ask { number: 1, timeout_ms: 250 }.encode();
+    let answer = Reply { number: 1, end: End::Answered }.encode();
+    let late = Reply { number: 1, end: End::Late }.encode();
+    [
+        packet(Kind::End, &[&ask[..], b"a request"].concat()),
+        packet(Kind::End, &[&answer[..], b"an answer"].concat()),
+        packet(Kind::Urgent, &late),
+    ]
+    .concat()
 }
 
 /// Some of everything that a log holds.
@@ -111,5 +173,10 @@ fn own_files() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let bytes = segment();
     files.push(("log", "torn", bytes[..bytes.len() - 50].to_vec()));
     files.push(("log", "groups", bytes));
+
+    files.push(("peer", "frames", said(&Verdict::Welcome, &frames())));
+    files.push(("peer", "calls", said(&Verdict::Welcome, &calls())));
+    let refusal = Refusal::Versions { a: (1, 1), b: (3, 4) };
+    files.push(("peer", "refused", said(&Verdict::of(Some(&refusal)), &[])));
     files
 }

@@ -135,6 +135,9 @@ impl Accepted {
 pub(super) fn reason(ended: &io::Result<()>) -> String {
     match ended {
         Ok(()) => "the other room closed it".to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            "the other room is gone from one moment to the next".to_owned()
+        }
         Err(error) => error.to_string(),
     }
 }

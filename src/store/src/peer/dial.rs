@@ -80,8 +80,11 @@ impl fmt::Display for Problem {
 /// Makes one connection to the other room: all candidates are looked up anew, and tried one shortly
 /// after the other; the first that fits is used.
 pub(super) async fn dial(shared: &Shared, purpose: Purpose) -> Result<Link, Vec<Problem>> {
-    let (addresses, mut problems) = addresses(&shared.config.peers).await;
-    let tries: FuturesUnordered<_> = addresses
+    let (mut addresses, mut problems) = addresses(&shared.config.peers).await;
+    // Where it was met before, it is found again most likely.
+    let met = shared.met();
+    addresses.sort_by_key(|address| Some(*address) != met);
+    let mut tries: FuturesUnordered<_> = addresses
         .into_iter()
         .zip(0..)
         .map(|(address, place)| async move {
@@ -89,7 +92,6 @@ pub(super) async fn dial(shared: &Shared, purpose: Purpose) -> Result<Link, Vec<
             (address, connect(address).await)
         })
         .collect();
-    let mut tries = tries;
     while let Some((address, connected)) = tries.next().await {
         let made = match connected {
             Err(error) => Err(Problem::Unreachable { address, error }),
@@ -184,7 +186,8 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    const FIRST: Duration = Duration::from_millis(100);
+    /// The shortest pause.
+    pub(super) const FIRST: Duration = Duration::from_millis(100);
     const LONGEST: Duration = Duration::from_secs(2);
 
     /// The next pause: twice the one before, less up to a quarter by `chance`, so that two rooms that

@@ -173,5 +173,5 @@ impl Verdict {
 
 /// A text of the peer's as it may stand in a log.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

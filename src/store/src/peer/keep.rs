@@ -45,11 +45,17 @@ pub(super) async fn frames(shared: Arc<Shared>, mut closing: watch::Receiver<boo
         tokio::select! {
             biased;
             () = closed(&mut closing) => return,
-            // Whoever just dialed this room can be dialed.
-            () = shared.seen.notified() => {}
+            () = seen(&shared) => {}
             () = sleep(backoff.next(chance())) => {}
         }
     }
+}
+
+/// Waits until the peer has dialed this room: then it can be dialed. Two rooms that break off at once
+/// must not drive each other on, so it still takes a moment.
+async fn seen(shared: &Shared) {
+    shared.seen.notified().await;
+    sleep(Backoff::FIRST).await;
 }
 
 /// Waits for the link's end.

@@ -245,7 +245,9 @@ impl Peer {
             tasks.shutdown().await;
         }
         inner.accepted.end().await;
-        *inner.shared.outbox() = None;
+        if let Some(outbox) = inner.shared.outbox().take() {
+            inner.shared.meter.frames_dropped.add(outbox.end().messages);
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use super::Frame;
 use super::packet::{HEADER_BYTES, Header, Kind, MESSAGE_BYTES, PACKET_BYTES};
 
-/// How much may wait before further messages are dropped; the last one taken may reach beyond it. One
-/// message of the longest is always taken.
+/// How much may wait before further messages are dropped. The last one that is taken may reach beyond it,
+/// so that one of the longest is taken, too.
 pub const QUEUE_BYTES: usize = 64 << 20;
 
 /// How much may wait that is urgent: some thousand heartbeats, so that a full queue does not silence a room.

@@ -135,8 +135,8 @@ pub enum Packet {
     Pong(u64),
 }
 
-/// Reads packets. Holds one unfinished message and what was read ahead: no more than
-/// [`MESSAGE_BYTES`] and some, whatever comes.
+/// Reads packets. Holds one unfinished message and what was read ahead: no more than twice
+/// [`MESSAGE_BYTES`], since it grows as a vector does, whatever comes.
 #[derive(Debug)]
 pub struct Reader<R> {
     source: BufReader<R>,

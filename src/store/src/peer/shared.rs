@@ -65,6 +65,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Facts {
     status: LinkStatus,
+    met: Option<SocketAddr>,
     outward: Said,
     turned_away: Said,
 }
@@ -90,6 +91,11 @@ impl Shared {
             heard_us: AtomicU64::new(0),
             facts: Mutex::default(),
         }
+    }
+
+    /// Where the peer was met last.
+    pub(super) fn met(&self) -> Option<SocketAddr> {
+        self.facts().met
     }
 
     /// What this room says first.
@@ -131,6 +137,7 @@ impl Shared {
         facts.agreed(&link.agreed);
         facts.status.outward = Some(Connected { address, since: SystemTime::now() });
         facts.status.why_not = None;
+        facts.met = Some(address);
         facts.outward.forget();
     }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -38,8 +39,9 @@ struct Current<T> {
     looked: Instant,
 }
 
-/// When and how large a file was; none if it was not there.
-type Stamp = Option<(SystemTime, u64)>;
+/// When and how large a file was, and which one: two may be written within one tick of the kernel's clock.
+/// None if it was not there.
+type Stamp = Option<(SystemTime, u64, u64)>;
 
 impl<T: Clone> Renewed<T> {
     /// Reads them for the first time.
@@ -89,7 +91,7 @@ pub(crate) fn load(files: &Tls) -> Result<Certificates, ServeError> {
 fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
     let stamp = |path: &PathBuf| {
         let data = fs::metadata(path).ok()?;
-        Some((data.modified().ok()?, data.len()))
+        Some((data.modified().ok()?, data.len(), data.ino()))
     };
     files.iter().map(stamp).collect()
 }

@@ -145,7 +145,7 @@ async fn of_several_candidates_the_one_that_fits_is_used() {
 /// A room b that says hello, and then reads nothing.
 async fn deaf(
     site: &Site,
-    listener: TcpListener,
+    listener: &TcpListener,
 ) -> tokio_rustls::server::TlsStream<tokio::net::TcpStream> {
     let files = site.sign(&tls::name(Room::B, &site.name), "deaf");
     let acceptor = TlsAcceptor::from(tls::load(files).unwrap().current().server);
@@ -162,7 +162,7 @@ async fn a_peer_that_does_not_read_costs_a_bounded_queue() {
     let mut config = site.config(Room::A);
     config.peers = vec![listener.local_addr().unwrap().to_string()];
     let a = Heard::start(Bound::bind(config, Local::default()).unwrap());
-    let deaf = deaf(&site, listener).await;
+    let deaf = deaf(&site, &listener).await;
     a.until(|status| status.outward.is_some()).await;
     let payload = Bytes::from(vec![7; FRAME]);
     let mut most = 0;
@@ -183,6 +183,23 @@ async fn a_peer_that_does_not_read_costs_a_bounded_queue() {
     assert_eq!(status.waiting_bytes, 0);
     let counted = status.counters.frames_sent + status.counters.frames_dropped;
     assert!(counted.abs_diff(4 * 64 + 1) <= 1, "{:?}", status.counters);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_is_silent_from_one_moment_to_the_next_is_noticed_by_the_kernel() {
+    let site = Site::new("north");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = site.config(Room::A);
+    config.peers = vec![listener.local_addr().unwrap().to_string()];
+    let a = Heard::start(Bound::bind(config, Local::default()).unwrap());
+    let dead = deaf(&site, &listener).await;
+    a.until(|status| status.outward.is_some()).await;
+    // Its machine has lost its power: no segment is taken any more, none is acknowledged (`ret #0`).
+    let nothing = socket2::SockFilter::new(6, 0, 0, 0);
+    socket2::SockRef::from(dead.get_ref().0).attach_filter(&[nothing]).unwrap();
+    let status = a.until(|status| status.outward.is_none()).await;
+    let reason = status.why_not.unwrap();
+    assert!(reason.contains("os error 110"), "not by the lack of pongs: {reason}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,7 +39,7 @@ fn a_hello_that_grew_is_read_as_far_as_it_is_known() {
     let backward = Hello { versions: (3, 2), ..hello() };
     assert!(Hello::decode(&backward.encode()).is_err());
     let odd = Hello { release: "0.1\n\u{1b}[31m".to_owned(), ..hello() };
-    assert_eq!(Hello::decode(&odd.encode()).unwrap().release, "0.1\u{fffd}\u{fffd}[31m");
+    assert_eq!(Hello::decode(&odd.encode()).unwrap().release, "0.1??[31m");
 }
 
 #[test]
