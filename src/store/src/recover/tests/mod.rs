@@ -4,12 +4,13 @@
 mod crash;
 mod flips;
 mod history;
+mod room;
 
 use std::cell::RefCell;
 
 use bytes::Bytes;
 use expect_test::{Expect, expect};
-use mvcc::PutRequest;
+use mvcc::{Effect, PutRequest};
 
 use super::*;
 use crate::checkpoint;
