@@ -60,6 +60,42 @@ pub enum What {
     Resigns,
 }
 
+impl What {
+    /// One word for each kind, as the reasons of Kubernetes' events are.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            What::Met => "PeerMet",
+            What::Adopts(_) => "DecisionAdopted",
+            What::Leads(..) => "LeadershipBegan",
+            What::Follows => "Following",
+            What::StepsDown => "LeadershipEnded",
+            What::PeerSilent => "PeerSilent",
+            What::PeerBack => "PeerBack",
+            What::Asks(_) => "AuthorityAsked",
+            What::Refuses(_) => "Refused",
+            What::Shrinks(_) => "PeerLeftOut",
+            What::Grows => "PeerTakenIn",
+            What::Witnessed => "Witnessed",
+            What::HandsOver => "HandedOver",
+            What::Leaves => "SetLeft",
+            What::PeerLeft => "PeerLeft",
+            What::Truncates(..) => "LogCut",
+            What::SendsSnapshot(_) => "SnapshotSent",
+            What::Installs(_) => "SnapshotInstalled",
+            What::Resigns => "DiskStuck",
+        }
+    }
+
+    /// `Warning` where a person may have to do something, else `Normal`: the types of Kubernetes' events.
+    #[must_use]
+    pub fn severity(&self) -> &'static str {
+        let warns = [What::PeerSilent, What::Resigns].contains(self)
+            || matches!(self, What::Refuses(_) | What::Shrinks(_));
+        if warns { "Warning" } else { "Normal" }
+    }
+}
+
 impl fmt::Display for Happening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Happening { room, epoch, what } = self;

@@ -35,6 +35,8 @@ pub(crate) enum Flaw {
     GrowBeforeCaughtUp,
     /// The register is not on the disk when its effects are.
     SpeakBeforePersisting,
+    /// The witness does not say that a person decided.
+    WitnessHidesThePerson,
 }
 
 impl Flaw {
@@ -95,6 +97,15 @@ impl Flaw {
             }
             Ask::PowerOff(_) => Some(Answer::Power(PowerAnswer::Off)),
             Ask::Witness(_) => None,
+        }
+    }
+
+    /// What the witness answers instead.
+    pub(crate) fn answers(self, reply: &mut Reply) {
+        if let (Flaw::WitnessHidesThePerson, Reply::Refused { held: Some(held), .. }) =
+            (self, reply)
+        {
+            held.granted_by = GrantedBy::Witness;
         }
     }
 

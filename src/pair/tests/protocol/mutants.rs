@@ -5,6 +5,7 @@ use pair::{Authority, Command, Room};
 
 use crate::flaw::Flaw;
 use crate::model::{Instance, NOTHING_LOST, ONE_WRITER, alone, back, walk};
+use crate::stories::overruled;
 use crate::world::{Action, Budget, Rules, World};
 
 const NONE: Budget = Budget {
@@ -113,6 +114,13 @@ fn growing_before_it_is_caught_up() {
     let budget = Budget { ticks: 2, crashes: 2, operators: 1, ..NONE };
     let instance = Instance::new("grow early", Authority::Operator, budget).after(back);
     finds(instance, Flaw::GrowBeforeCaughtUp, &[NOTHING_LOST]);
+}
+
+#[test]
+fn a_witness_that_hides_that_a_person_decided() {
+    let budget = Budget { ticks: 2, ..NONE };
+    let instance = Instance::new("overruled", Authority::Witness, budget).after(overruled);
+    finds(instance, Flaw::WitnessHidesThePerson, &[NOTHING_LOST]);
 }
 
 /// Not a flaw of the rules but what `power` is trusted with: a switch that says off is off.

@@ -211,6 +211,30 @@ fn a_loss_has_to_be_accepted() {
     leads(&world, B, InSync::Only(B), GrantedBy::Operator);
 }
 
+/// Room a is in sync alone by the witness, and off; a person has let room b go on, which wrote.
+pub(crate) fn overruled(world: &mut World, rules: &Rules) {
+    world.act(rules, Action::Crash(B, false));
+    world.run(rules, 6);
+    world.act(rules, Action::Crash(A, true));
+    world.act(rules, Action::Restart(B));
+    world.run(rules, 2);
+    world.act(rules, Action::Command(B, ALONE));
+    world.write(rules, B);
+    world.settle(rules);
+}
+
+#[test]
+fn what_a_person_decided_stands_when_the_other_room_comes_back() {
+    let (mut world, rules) = paired(Authority::Witness);
+    overruled(&mut world, &rules);
+    leads(&world, B, InSync::Only(B), GrantedBy::Operator);
+    world.act(&rules, Action::Restart(A));
+    world.run(&rules, 8);
+    leads(&world, B, InSync::Both, GrantedBy::Consent);
+    assert_eq!(world.acknowledged.len(), 2);
+    assert_eq!(world.rooms[at(A)].disk.log, world.rooms[at(B)].disk.log);
+}
+
 #[test]
 fn nobody_goes_on_alone_beside_a_living_leader() {
     let (mut world, rules) = paired(Authority::Operator);

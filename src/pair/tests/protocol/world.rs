@@ -489,7 +489,11 @@ impl World {
                 if let Some(flaw) = rules.flaw {
                     flaw.asks_witness(&mut request, self.witness.generation);
                 }
-                Answer::Witness(self.witness.step(&request))
+                let mut reply = self.witness.step(&request);
+                if let Some(flaw) = rules.flaw {
+                    flaw.answers(&mut reply);
+                }
+                Answer::Witness(reply)
             }
             Ask::PowerOff(peer) => {
                 if !lie {

@@ -14,7 +14,7 @@
 use std::time::SystemTime;
 
 use http::{Method, Request, Response, StatusCode};
-use pair::{Command, GrantedBy, Happening, InSync, Refusal, RoleView, What};
+use pair::{Command, GrantedBy, Happening, InSync, Refusal, RoleView};
 use serde_json::{Value, json};
 
 use super::body::Body;
@@ -91,37 +91,12 @@ fn events(events: &[Event]) -> Value {
             "time": seconds(event.when),
             "room": room.to_string(),
             "epoch": epoch,
-            "type": if matches!(what, What::Refuses(_) | What::PeerSilent) { "Warning" } else { "Normal" },
-            "reason": reason(&what),
+            "type": what.severity(),
+            "reason": what.reason(),
             "message": what.to_string(),
         })
     };
     events.iter().map(event).collect()
-}
-
-/// One word for each kind, as the reasons of Kubernetes' events are.
-fn reason(what: &What) -> &'static str {
-    match what {
-        What::Met => "PeerMet",
-        What::Adopts(_) => "DecisionAdopted",
-        What::Leads(..) => "LeadershipBegan",
-        What::Follows => "Following",
-        What::StepsDown => "LeadershipEnded",
-        What::PeerSilent => "PeerSilent",
-        What::PeerBack => "PeerBack",
-        What::Asks(_) => "AuthorityAsked",
-        What::Refuses(_) => "Refused",
-        What::Shrinks(_) => "PeerLeftOut",
-        What::Grows => "PeerTakenIn",
-        What::Witnessed => "Witnessed",
-        What::HandsOver => "HandedOver",
-        What::Leaves => "SetLeft",
-        What::PeerLeft => "PeerLeft",
-        What::Truncates(..) => "LogCut",
-        What::SendsSnapshot(_) => "SnapshotSent",
-        What::Installs(_) => "SnapshotInstalled",
-        What::Resigns => "DiskStuck",
-    }
 }
 
 fn seconds(time: SystemTime) -> f64 {

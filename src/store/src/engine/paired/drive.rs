@@ -6,7 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use pair::{Answer, Ask, RoleView, What, wire};
+use pair::{Answer, Ask, RoleView, wire};
 
 use super::super::command::{Ack, Command};
 use super::super::inbox::{Inbox, Receiving};
@@ -193,9 +193,10 @@ impl Drive {
             Output::Fence { peer, epoch } => self.asks.fence(peer, epoch),
             Output::Tell(happening) => {
                 self.seat().note(happening);
-                match happening.what {
-                    What::Refuses(_) | What::PeerSilent => tracing::warn!("{happening}"),
-                    _ => tracing::info!("{happening}"),
+                let reason = happening.what.reason();
+                match happening.what.severity() {
+                    "Warning" => tracing::warn!(reason, "{happening}"),
+                    _ => tracing::info!(reason, "{happening}"),
                 }
             }
         }
