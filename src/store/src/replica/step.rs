@@ -26,6 +26,9 @@ const APPLIED_AT_ONCE: usize = 4096;
 /// Why data is given up that contradicts itself: it was not damaged on the disk, where checksums tell.
 const DAMAGED: &str = "its log does not follow from its state";
 
+/// Bytes of entries that may wait for the disk.
+const UNWRITTEN: usize = 64 << 20;
+
 /// Versions that are swept for each entry applied, as at a start, and at each tick.
 const SWEEP: usize = 4;
 const SWEPT_AT_TICK: usize = 1024;
@@ -43,6 +46,7 @@ pub struct Replica {
     writing: Option<Writing>,
     /// Stored for a leader, and not yet handed to the disk.
     unwritten: VecDeque<Arc<[Record]>>,
+    unwritten_bytes: usize,
     /// The snapshot that takes the place of everything.
     installing: Option<(Position, State)>,
     /// What a snapshot that is being sent holds.
@@ -108,6 +112,7 @@ impl Replica {
             leading: None,
             writing: None,
             unwritten: VecDeque::new(),
+            unwritten_bytes: 0,
             installing: None,
             sending: None,
             stuck: false,
@@ -132,6 +137,7 @@ impl Replica {
         match input {
             Input::Tick => self.tick(now),
             Input::Request(request) => self.request(now, request),
+            Input::Packet(packet) if self.is_full(&packet) => {}
             Input::Packet(Packet { message, records }) => {
                 let blank = message.register.is_none();
                 let heard = message.heard.is_some();
@@ -301,6 +307,11 @@ impl Replica {
         self.begin_if_leading(now);
     }
 
+    /// Whether a packet is as good as lost, since the disk does not keep up: entries come again.
+    fn is_full(&self, packet: &Packet) -> bool {
+        self.unwritten_bytes >= UNWRITTEN && !packet.records.is_empty()
+    }
+
     /// What is due after each event: entries are applied and written, requests decided.
     fn turn(&mut self, now: Time) {
         if self.ended {
@@ -317,6 +328,7 @@ impl Replica {
     /// Entries that came from the leader.
     fn store(&mut self, records: Vec<Record>) {
         let group: Arc<[Record]> = Arc::from(records);
+        self.unwritten_bytes += group.iter().map(Record::weight).sum::<usize>();
         self.ring.push(group.clone());
         self.unwritten.push_back(group);
     }
@@ -326,6 +338,7 @@ impl Replica {
             return;
         }
         let groups: Vec<_> = self.unwritten.drain(..).collect();
+        self.unwritten_bytes = 0;
         let last = groups.last().and_then(|group| group.last());
         let upto = last.map_or(self.at, position);
         self.write(now, groups, upto);
@@ -363,6 +376,7 @@ impl Replica {
         }
         self.ring.truncate(to.index);
         self.unwritten.clear();
+        self.unwritten_bytes = 0;
         if let Some(writing) = &mut self.writing {
             writing.void = true;
         }
@@ -378,6 +392,7 @@ impl Replica {
 
     fn install(&mut self, at: Position, state: State) {
         self.unwritten.clear();
+        self.unwritten_bytes = 0;
         if let Some(writing) = &mut self.writing {
             writing.void = true;
         }
