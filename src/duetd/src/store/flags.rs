@@ -92,14 +92,19 @@ impl Flags {
         environment: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Settled, FlagsError> {
         let environment: Vec<_> = environment.collect();
-        let left_aside = self.foreign.left_aside(environment.iter().cloned())?;
+        let mut left_aside = self.foreign.left_aside(environment.iter().cloned())?;
         let file = self.config_file.as_deref().map_or_else(|| Ok(Raw::default()), load)?;
         let texts = environment.into_iter().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
         let raw = self.settings.raw()?.over(Raw::from_environment(texts)?).over(file);
+        let of_peers = raw.of_peers();
+        let config = Config::try_from(raw)?;
+        if config.pair.is_none() {
+            left_aside.extend(of_peers.into_iter().map(str::to_owned));
+        }
         Ok(Settled {
-            config: Config::try_from(raw)?,
+            config,
             print: self.print_config,
             loudness: self.log_level,
             left_aside,
@@ -238,7 +243,7 @@ mod tests {
         .unwrap();
         assert_eq!(settled.config.quota_backend_bytes, 8 << 30);
         assert_eq!(settled.loudness, Loudness::Warn);
-        assert_eq!(settled.left_aside, [""; 0]);
+        assert_eq!(settled.left_aside, ["listen-peer-urls"]);
         assert_eq!(settled.config.pair, None, "without room and site, peers mean nothing");
     }
 

@@ -4,13 +4,15 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use ::store::config::PairConfig;
-use ::store::engine::{Asking, Authority, Engine, PairOptions};
+use ::store::engine::{Asking, Authority, Engine, PairOptions, Reach};
 use ::store::peer;
 use ::store::recover::Place;
 use ::store::serve::Road;
+use pair::witness::Reply;
 use pair::{Answer, Ask, Epoch, PowerAnswer, Room};
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -19,6 +21,9 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A switch and all machines behind it need no longer.
 const SWITCHING: Duration = Duration::from_secs(60);
+
+/// How often the witness is asked though nothing is to be decided.
+const PROBE: Duration = Duration::from_secs(5);
 
 /// 2025-01-01: no machine with this program has an earlier time.
 const EARLIEST: u64 = 1_735_689_600;
@@ -90,6 +95,8 @@ fn random() -> u128 {
 /// Who decides in the end, as this machine reaches them.
 struct Authorities {
     witness: Option<Arc<witness::Client>>,
+    /// The newest decision that the witness holds; 0 before it said.
+    holds: Arc<AtomicU64>,
     switch: Option<PathBuf>,
 }
 
@@ -105,17 +112,27 @@ impl Authorities {
                 timeout: witness::client::TIMEOUT.min(config.timing.retry),
             }))
         });
-        Authorities { witness, switch: config.power_command.clone() }
+        let holds = Arc::new(AtomicU64::new(0));
+        if let Some(witness) = &witness {
+            tokio::spawn(probe(witness.clone(), holds.clone()));
+        }
+        Authorities { witness, holds, switch: config.power_command.clone() }
     }
 }
 
 impl Authority for Authorities {
     fn ask(&self, ask: Ask) -> Asking {
         let (witness, switch) = (self.witness.clone(), self.switch.clone());
+        let holds = self.holds.clone();
         Box::pin(async move {
             match (ask, witness, switch) {
                 (Ask::Witness(request), Some(witness), _) => match witness.ask(request).await {
-                    Ok(reply) => Answer::Witness(reply),
+                    Ok(reply) => {
+                        if let Reply::Granted(register) | Reply::Holds(register) = &reply {
+                            holds.store(register.epoch, Ordering::Relaxed);
+                        }
+                        Answer::Witness(reply)
+                    }
                     Err(error) => {
                         tracing::warn!("the witness does not decide: {error}");
                         Answer::Unreachable
@@ -127,6 +144,13 @@ impl Authority for Authorities {
         })
     }
 
+    fn reach(&self) -> Reach {
+        let Some(witness) = &self.witness else { return Reach::default() };
+        let witness::client::Status { last_answer, last_error, .. } = witness.status();
+        let holds = Some(self.holds.load(Ordering::Relaxed)).filter(|epoch| *epoch > 0);
+        Reach { answered: last_answer, trouble: last_error, holds }
+    }
+
     fn fence(&self, peer: Room, epoch: Epoch) {
         tracing::warn!(%peer, epoch, "the other room is to be made harmless");
         // The decision has fallen; the switch only makes it visible sooner to disks and machines.
@@ -134,6 +158,17 @@ impl Authority for Authorities {
         tokio::runtime::Handle::current().spawn(async move {
             let _ = switch_off(&switch, peer).await;
         });
+    }
+}
+
+/// Asks the witness now and then, so that a room knows before it needs to whether it could ask.
+async fn probe(witness: Arc<witness::Client>, holds: Arc<AtomicU64>) {
+    loop {
+        if let Ok(site) = witness.site().await {
+            let epoch = site.held.map_or(0, |register| register.epoch);
+            holds.store(epoch, Ordering::Relaxed);
+        }
+        tokio::time::sleep(PROBE).await;
     }
 }
 

@@ -237,7 +237,7 @@ fn describe(status: &Value) -> String {
         Some(false) => ", does not know this decision yet",
         None => "",
     };
-    let silent = if authority["silent"] == true { ", does not answer" } else { "" };
+    let silent = if authority["trouble"].is_null() { "" } else { ", does not answer" };
     lines.push(("authority", format!("{}{witnessed}{silent}", text(&authority["kind"]))));
     let link = &status["link"];
     let up = !link["outward"].is_null() && !link["inward"].is_null();
@@ -279,7 +279,7 @@ mod tests {
             "site": "demo", "room": "a", "role": "leads", "epoch": 7, "leader": "a",
             "in_sync": ["a", "b"], "granted_by": "consent of both rooms", "revision": 12,
             "index": 40, "behind": 0, "follower": { "behind": 2 },
-            "authority": { "kind": "witness", "witnessed": true, "silent": false },
+            "authority": { "kind": "witness", "witnessed": true, "trouble": null },
             "link": { "outward": "10.0.0.2:2380", "inward": "10.0.0.2:5", "round_trip_ms": 0.3 },
             "survival": { "goes_on": true, "because": "it would go on by the witness" },
         });

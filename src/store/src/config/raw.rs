@@ -324,6 +324,18 @@ pub const IGNORED: &[&str] = &[
 const PREFIXES: [&str; 2] = ["ETCD_", "DUET_STORE_"];
 
 impl Raw {
+    /// etcd's settings for peers that are set, which mean nothing to a single store.
+    #[must_use]
+    pub fn of_peers(&self) -> Vec<&'static str> {
+        let set = [
+            ("listen-peer-urls", self.listen_peer_urls.is_some()),
+            ("peer-cert-file", self.peer_cert_file.is_some()),
+            ("peer-key-file", self.peer_key_file.is_some()),
+            ("peer-trusted-ca-file", self.peer_trusted_ca_file.is_some()),
+        ];
+        set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
+    }
+
     /// Reads a file's text. A setting that etcd has and this store does not need is passed over.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ mod watch;
 pub use autocompact::Retention;
 pub use handle::Engine;
 pub use open::Options;
-pub use paired::{Asking, Authority, Event, Link, PairOptions, Standing, View};
+pub use paired::{Asking, Authority, Event, Link, PairOptions, Reach, Standing, View};
 pub use snapshot::SnapshotStream;
 pub use types::*;
 pub use watch::stream::{WatchControl, WatchFeed};

@@ -77,6 +77,11 @@ impl Page {
             "1 while this room may answer linearizable reads by itself.",
             u8::from(seat.serves()),
         );
+        self.gauge(
+            "duet_pair_would_survive",
+            "1 if this room would go on by itself, were the other one lost now.",
+            u8::from(seat.would_survive() == Some(true)),
+        );
         let up = |connected: bool| u8::from(connected);
         self.head("duet_pair_link_up", "gauge", "1 while the link to the other room is there.");
         self.line("duet_pair_link_up", "{way=\"outward\"}", up(link.outward.is_some()));

@@ -145,8 +145,9 @@ async fn status(server: &Server) -> Value {
         "sending_snapshot": view.sending_snapshot,
         "authority": {
             "kind": authority(view.authority),
-            "answered": view.authority_answered.map(seconds),
-            "silent": view.authority_silent,
+            "answered": view.reach.answered.map(seconds),
+            "trouble": view.reach.trouble,
+            "holds": view.reach.holds,
             "asking": pair.asking,
             "witnessed": pair.witnessed.map(|epoch| {
                 register.is_some_and(|register| register.epoch == epoch)
@@ -164,11 +165,8 @@ async fn status(server: &Server) -> Value {
 fn survival(view: &View) -> Value {
     let (goes_on, because) = match &view.without_peer {
         Ok(GrantedBy::Alone) => (true, "this room is in sync alone: it needs nobody".to_owned()),
-        Ok(GrantedBy::Witness) if view.authority_silent => {
-            (false, "the witness did not answer the last question".to_owned())
-        }
         Ok(by) => (true, format!("it would go on by {by}")),
-        Err(refusal) => (false, refusal.to_string()),
+        Err(why) => (false, why.clone()),
     };
     let redundant = view.pair.register.is_some_and(|register| register.in_sync == InSync::Both);
     json!({
@@ -178,7 +176,8 @@ fn survival(view: &View) -> Value {
         "redundant": redundant,
         "evidence": {
             "met_since_boot": view.pair.met_since_boot,
-            "authority_answered": view.authority_answered.map(seconds),
+            "authority_answered": view.reach.answered.map(seconds),
+            "witness_holds": view.reach.holds,
             "follower_silent_seconds": view.silent_for.map(|silent| silent.as_secs_f64()),
         },
     })

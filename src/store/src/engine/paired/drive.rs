@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pair::{Answer, Ask, RoleView, wire};
+use pair::{Ask, RoleView, wire};
 
 use super::super::command::{Ack, Command};
 use super::super::inbox::{Inbox, Receiving};
@@ -14,6 +14,7 @@ use super::super::shared::Shared;
 use super::super::types::Failure;
 use super::disk::{Work, failed};
 use super::seat::{Seat, Standing};
+use super::view::without_peer;
 use super::{Authority, Link, View, Word, clock};
 use crate::checkpoint::{Stamp, chunks};
 use crate::disk::Disk;
@@ -26,6 +27,9 @@ const TURN: usize = 512;
 
 /// As with a single store: requests that wake the thread while the disk is busy.
 const COMPANY: usize = 32;
+
+/// How often is asked what would happen if the other room were lost.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What is under way when the store stops has so long to end.
 const GRACE: Duration = Duration::from_secs(3);
@@ -41,26 +45,19 @@ pub(super) struct Drive {
     pub(super) runtime: tokio::runtime::Handle,
 }
 
-/// When the authority answered last, and whether it did the last time.
-#[derive(Default)]
-struct Heard {
-    when: Option<SystemTime>,
-    silent: bool,
-}
-
 /// The thread ends.
 struct End;
 
 impl Drive {
     /// Works until it is told to stop, or the disk fails.
     pub(super) fn run(mut self, commands: &Receiving) {
-        let mut heard = Heard::default();
         if let Some(register) = self.replica.pair().register() {
             let (cluster, epoch) = (register.cluster, register.epoch);
             self.seat().set_cluster(cluster);
             self.shared.set_term(epoch);
         }
         let mut stopping: Option<Instant> = None;
+        let mut looked = Instant::now();
         while self.carry_out_all().is_ok() {
             if stopping.is_some_and(|since| self.replica.is_idle() || since.elapsed() > GRACE) {
                 return;
@@ -72,11 +69,15 @@ impl Drive {
                 match command {
                     Command::Stop => stopping = Some(Instant::now()),
                     Command::Pair(Word::DiskFailed) => return,
-                    Command::Pair(word) => self.word(word, &mut heard),
+                    Command::Pair(word) => self.word(word),
                     request => self.replica.hear(clock::now(), Request(request)),
                 }
             }
             self.replica.handle(clock::now(), Input::Tick);
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                self.look_ahead();
+            }
         }
     }
 
@@ -84,7 +85,7 @@ impl Drive {
         self.shared.seat.as_ref().expect("a room of a pair has one")
     }
 
-    fn word(&mut self, word: Word, heard: &mut Heard) {
+    fn word(&mut self, word: Word) {
         let now = clock::now();
         let input = match word {
             Word::Packet(packet) => Input::Packet(packet),
@@ -92,13 +93,7 @@ impl Drive {
             Word::Written => Input::Written,
             Word::Installed => Input::Installed,
             Word::SnapshotSent => Input::SnapshotSent,
-            Word::Answered(number, answer) => {
-                heard.silent = answer == Answer::Unreachable;
-                if !heard.silent {
-                    heard.when = Some(SystemTime::now());
-                }
-                Input::Answered(number, answer)
-            }
+            Word::Answered(number, answer) => Input::Answered(number, answer),
             Word::Linked(link) => {
                 self.link = Some(link);
                 return;
@@ -108,16 +103,34 @@ impl Drive {
                 let _ = answer.send(self.replica.command(now, command));
                 return;
             }
-            Word::Look(answer) => return drop(answer.send(self.view(heard))),
+            Word::Look(answer) => return drop(answer.send(self.view())),
             Word::DiskFailed => return,
         };
         self.replica.handle(now, input);
     }
 
-    fn view(&self, heard: &Heard) -> View {
+    /// Says, when it changes, what would happen if the other room were lost now.
+    fn look_ahead(&self) {
+        let outlook = without_peer(self.replica.pair(), &self.asks.reach());
+        let survives = outlook.is_ok();
+        if self.seat().survives(survives) {
+            match outlook {
+                Ok(by) => tracing::info!(
+                    reason = "WouldSurvive",
+                    "if the other room were lost now, this one would go on by {by}"
+                ),
+                Err(why) => tracing::warn!(
+                    reason = "WouldNotSurvive",
+                    "if the other room were lost now, this one would not go on: {why}"
+                ),
+            }
+        }
+    }
+
+    fn view(&self) -> View {
         let (state, at) = self.replica.published();
         let pair = self.replica.pair().view();
-        let now = clock::now();
+        let (now, reach) = (clock::now(), self.asks.reach());
         View {
             room: self.seat().place.room,
             site: self.seat().place.site.clone(),
@@ -125,9 +138,8 @@ impl Drive {
             index: at.index,
             revision: state.revision(),
             silent_for: pair.follower.map(|follower| now.since(follower.heard)),
-            authority_answered: heard.when,
-            authority_silent: heard.silent,
-            without_peer: self.replica.pair().without_peer(),
+            without_peer: without_peer(self.replica.pair(), &reach),
+            reach,
             sending_snapshot: self.replica.is_sending(),
             pair,
         }

@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use pair::{Ask, Epoch, Message, Room, Timing};
@@ -68,6 +68,19 @@ pub trait Authority: Send + Sync + 'static {
     fn ask(&self, ask: Ask) -> Asking;
     /// This decision allows to make `peer` harmless.
     fn fence(&self, peer: Room, epoch: Epoch);
+    /// Whether it could be asked now, as far as is known without waiting.
+    fn reach(&self) -> Reach;
+}
+
+/// How the way to the authority is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// When it answered last, by the wall clock; none if never, or if there is nobody to ask.
+    pub answered: Option<SystemTime>,
+    /// Why the last question was not answered; none if it was.
+    pub trouble: Option<String>,
+    /// Of a witness: the newest decision that it holds.
+    pub holds: Option<Epoch>,
 }
 
 /// How a room of a pair works, beside [`Options`].

@@ -52,6 +52,8 @@ pub(crate) struct Seat {
     standing: watch::Sender<Standing>,
     applied: watch::Sender<u64>,
     events: Mutex<VecDeque<Event>>,
+    /// Whether this room would go on without the other one; none before it was asked.
+    survives: Mutex<Option<bool>>,
 }
 
 impl Seat {
@@ -63,6 +65,7 @@ impl Seat {
             standing: watch::Sender::new(Standing::Apart),
             applied: watch::Sender::new(index),
             events: Mutex::default(),
+            survives: Mutex::default(),
         }
     }
 
@@ -134,6 +137,16 @@ impl Seat {
             events.pop_front();
         }
         events.push_back(Event { when: SystemTime::now(), happening });
+    }
+
+    /// Notes whether this room would go on without the other one; true if that is new.
+    pub(super) fn survives(&self, survives: bool) -> bool {
+        lock(&self.survives).replace(survives) != Some(survives)
+    }
+
+    /// Whether it would; none before it was asked.
+    pub(crate) fn would_survive(&self) -> Option<bool> {
+        *lock(&self.survives)
     }
 
     /// The newest events, oldest first.

@@ -1,8 +1,10 @@
 //! How a pair is, as one of its rooms knows it. Start at [`View`].
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use pair::{GrantedBy, Refusal, Room};
+use pair::{GrantedBy, Pair, Room};
+
+use super::Reach;
 
 /// A room's knowledge at one moment.
 #[derive(Clone, Debug)]
@@ -21,12 +23,30 @@ pub struct View {
     pub revision: i64,
     /// For how long this room has not heard the follower; none if it has none.
     pub silent_for: Option<Duration>,
-    /// When the authority answered last, by the wall clock.
-    pub authority_answered: Option<SystemTime>,
-    /// The last question to it was not answered.
-    pub authority_silent: bool,
+    /// How the way to the authority is.
+    pub reach: Reach,
     /// What would let this room go on if the other one were lost now, or why it would not.
-    pub without_peer: Result<GrantedBy, Refusal>,
+    pub without_peer: Result<GrantedBy, String>,
     /// A snapshot is being sent.
     pub sending_snapshot: bool,
+}
+
+/// What would let this room go on if the other one were lost now: by the protocol, and by what is known of
+/// the way to the authority.
+///
+/// # Errors
+/// Why it would not go on by itself, as a sentence.
+pub(super) fn without_peer(pair: &Pair, reach: &Reach) -> Result<GrantedBy, String> {
+    let by = pair.without_peer().map_err(|refusal| refusal.to_string())?;
+    if by != GrantedBy::Witness {
+        return Ok(by);
+    }
+    let epoch = pair.register().map(|register| register.epoch);
+    match (&reach.trouble, reach.holds) {
+        (Some(trouble), _) => Err(format!("the witness does not answer: {trouble}")),
+        (None, Some(holds)) if Some(holds) != epoch => {
+            Err(format!("the witness knows decision {holds}, and not the newest one yet"))
+        }
+        (None, _) => Ok(by),
+    }
 }
