@@ -1,6 +1,6 @@
 //! Reads files and hands their texts to the libraries, which say what they mean. Decides nothing.
 //!
-//! Start at [`site`], [`keys`], [`profile`], [`lock`] and [`Materials`].
+//! Start at [`site()`], [`keys()`], [`profile()`], [`lock()`] and [`Materials`].
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

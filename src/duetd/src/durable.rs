@@ -1,5 +1,5 @@
 //! Writing a file so that after a power cut it is there whole, or as it was before. Start at
-//! [`write`], or at [`Fresh`] for one that is written bit by bit. Nothing else in duetd writes files;
+//! [`write()`], or at [`Fresh`] for one that is written bit by bit. Nothing else in duetd writes files;
 //! the state store's own are the crate `store`'s.
 
 use std::fs::{self, File, OpenOptions};

@@ -1,6 +1,6 @@
 //! The disk image: partition table, ESP, slot A, and room for slot B and the state.
 //!
-//! Start at [`Layout`] and [`write`]. The image is sparse: it is as large as the disk it stands for
+//! Start at [`Layout`] and [`write()`]. The image is sparse: it is as large as the disk it stands for
 //! and takes only what is in it. Every identifier is derived from the build's inputs, so that the
 //! same inputs give the same bytes.
 

@@ -108,7 +108,7 @@ pub enum PathError {
     /// `..` or an empty or odd component.
     #[error("the path {0:?} leaves the tree")]
     Escapes(String),
-    /// More than [`MAX_LINKS`] links.
+    /// More than `MAX_LINKS` links.
     #[error("the path {0:?} leads through too many symbolic links")]
     Loop(String),
     /// A component on the way is a file.

@@ -1,4 +1,4 @@
-//! Shell patterns as modules.alias uses them (fnmatch(3) without flags). Start at [`matches`].
+//! Shell patterns as modules.alias uses them (fnmatch(3) without flags). Start at [`matches()`].
 //!
 //! Holds no state and never allocates. Takes time in the product of both lengths at worst: a star
 //! is retried from its last place only, never recursively.

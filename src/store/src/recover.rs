@@ -1,4 +1,4 @@
-//! From a data folder to a state and an open log. Start at [`open`]; [`check`] and [`records`] look at
+//! From a data folder to a state and an open log. Start at [`open`]; [`check`] and [`records()`] look at
 //! a folder and change nothing.
 //!
 //! ```text

@@ -2,7 +2,7 @@
 //! store runs, with etcd's own flags. Start at [`Store::run`].
 //!
 //! What these commands do is decided in the crate `store`; here a person's words become its values, and
-//! its values words. [`exit`](crate::exit) has the numbers that they end with.
+//! its values words. [`exit`] has the numbers that they end with.
 
 mod backup;
 mod check;

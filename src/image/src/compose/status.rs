@@ -1,6 +1,6 @@
 //! The dpkg database of the image: what scanners and `dpkg-query` read.
 //!
-//! Start at [`write`]. It lies in the read-only root (`/usr/lib/sysimage/dpkg`, with a link from
+//! Start at [`write()`]. It lies in the read-only root (`/usr/lib/sysimage/dpkg`, with a link from
 //! /var/lib/dpkg), since it is part of the image and never changes on the node.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
 //! Checkpoints: all of a state in one file, so that the log before it may go. The same bytes are a
-//! backup, and what a new replica is sent. Start at [`write`], [`chunks`] and [`read`].
+//! backup, and what a new replica is sent. Start at [`write()`], [`chunks`] and [`read`].
 //!
 //! ```text
 //! title  64   "DUETCKP\n", format 1 (4), 0 (4), index (8), term (8), cluster (8), member (8), 0 (12),

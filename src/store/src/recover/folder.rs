@@ -1,5 +1,5 @@
-//! Which files a data folder has, and whose it is. Start at [`Folder::survey`] and [`Meta`]. Reads
-//! names and the small file `meta`; no checkpoint and no segment.
+//! Which files a data folder has, and whose it is. Start at [`Folder::survey`]. Reads names and the small
+//! file `meta`; no checkpoint and no segment.
 
 use std::fmt::Write;
 use std::io::Read;

@@ -1,4 +1,4 @@
-//! What one stream of watches has to tell. Start at [`Queue::push`]. A queue is bounded: when it is
+//! What one stream of watches has to tell. Start at [`Inner::push`]. A queue is bounded: when it is
 //! full, a watch falls behind and reads the history later; it never makes others wait and misses nothing.
 
 use std::collections::{BTreeMap, VecDeque};
