@@ -1,4 +1,4 @@
-//! How a machine is joined to its network. Start at [`Network`]; [`render`] writes it down for
+//! How a machine is joined to its network. Start at [`Network`]; [`render()`] writes it down for
 //! systemd-networkd.
 
 mod cidr;
