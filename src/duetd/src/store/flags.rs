@@ -103,12 +103,7 @@ impl Flags {
         if config.pair.is_none() {
             left_aside.extend(of_peers.into_iter().map(str::to_owned));
         }
-        Ok(Settled {
-            config,
-            print: self.print_config,
-            loudness: self.log_level,
-            left_aside,
-        })
+        Ok(Settled { config, print: self.print_config, loudness: self.log_level, left_aside })
     }
 }
 
