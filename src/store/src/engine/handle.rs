@@ -326,6 +326,11 @@ impl Engine {
         self.shared.published.load().index
     }
 
+    #[cfg(test)]
+    pub(super) fn publish_for_tests(&self, state: mvcc::State) {
+        self.shared.publish(state, (u64::MAX, u64::MAX));
+    }
+
     fn answer<T>(&self, revision: i64, body: T) -> Answer<T> {
         Answer { revision, term: self.shared.term(), body }
     }

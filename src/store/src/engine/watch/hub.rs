@@ -67,6 +67,9 @@ impl Hub {
 impl Live {
     /// Tells at most `most` revisions; true if there are more.
     pub(crate) fn advance(&mut self, state: &State, most: i64) -> bool {
+        if self.revision + 1 < state.compacted() {
+            self.skip(state.compacted());
+        }
         let until = state.revision().min(self.revision.saturating_add(most));
         let mut found: HashMap<KeyRange, Vec<Event>> = HashMap::new();
         while self.revision < until {
@@ -82,6 +85,29 @@ impl Live {
             self.tell(&range, &events.into());
         }
         self.revision < state.revision()
+    }
+
+    /// What was to be told up to `compacted` is forgotten, since another room's state took the place of
+    /// this one's: who was to hear of it looks into the history, and is told that it is compacted.
+    fn skip(&mut self, compacted: i64) {
+        let next = self.revision + 1;
+        let late = |watch: &Watch| watch.from.max(next) < compacted;
+        let fallen: Vec<u64> = self
+            .watches
+            .iter()
+            .filter(|(_, watch)| late(watch))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in fallen {
+            if let Some(watch) = self.watches.get(&number) {
+                if let Some(own) = lock(&watch.queue.inner).watches.get_mut(&watch.id) {
+                    own.place = Place::Behind(watch.from.max(next));
+                }
+                watch.queue.wake.notify_one();
+            }
+            self.leave(number);
+        }
+        self.revision = compacted - 1;
     }
 
     /// Takes a watch that has been told everything before `from`; its number.

@@ -50,6 +50,24 @@ async fn delete(engine: &Engine, key: &str) {
 }
 
 #[tokio::test]
+async fn a_state_that_leaves_out_what_was_to_be_told_ends_the_watches_that_wanted_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = open(folder.path());
+    write(&engine, "a", "1").await;
+    let (control, mut feed) = engine.watch().unwrap();
+    control.create(WatchCreate { keys: all(), ..WatchCreate::default() });
+    let later = WatchCreate { keys: all(), start_revision: 5_000, ..WatchCreate::default() };
+    control.create(later);
+    assert_eq!(words(&mut feed, 2).await, ["0 created ", "1 created "]);
+    // As another room's snapshot does.
+    let mut state = mvcc::State::new();
+    let _ = state.leap(1 << 40).unwrap();
+    let _ = state.put(&put("b", "2")).unwrap();
+    engine.publish_for_tests(state);
+    assert_eq!(words(&mut feed, 2).await, ["0 canceled 1099511627776", "1 canceled 1099511627776"]);
+}
+
+#[tokio::test]
 async fn watches_see_what_they_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let engine = open(folder.path());
