@@ -194,10 +194,12 @@ impl Pair {
         out
     }
 
-    /// When [`Event::Tick`] is due at the latest.
+    /// When [`Event::Tick`] is due at the latest, after one at `now`.
     #[must_use]
-    pub fn deadline(&self) -> Time {
+    pub fn deadline(&self, now: Time) -> Time {
         match &self.role {
+            // What could be sought by now is sought; what comes of it is looked at with each beat.
+            Role::Apart(apart) if apart.seek <= now => self.beat,
             Role::Apart(apart) => self.beat.min(apart.seek),
             Role::Following(following) => self.beat.min(following.promised),
             Role::Leading(_) => self.beat,
@@ -256,6 +258,12 @@ impl Pair {
             Role::Leading(leading) => self.room_of(leading),
             _ => 0,
         }
+    }
+
+    /// Up to where the log is on this room's disk.
+    #[must_use]
+    pub fn on_disk(&self) -> Index {
+        self.synced
     }
 
     /// Whether both rooms heard each other since this process began.

@@ -228,7 +228,7 @@ impl Replica {
         let stuck = self.writing.filter(|_| !self.stuck);
         let stuck = stuck.map(|writing| writing.since + self.settings.stuck_after);
         let core = self.leading.as_ref().and_then(|leading| leading.next(now));
-        [stuck, core].into_iter().flatten().fold(self.pair.deadline(), Time::min)
+        [stuck, core].into_iter().flatten().fold(self.pair.deadline(now), Time::min)
     }
 
     /// The protocol's side.
@@ -414,9 +414,13 @@ impl Replica {
 
     /// Whether entries are known to be acknowledged that readers do not see yet.
     fn lags(&self) -> bool {
-        self.leading.is_none()
-            && self.installing.is_none()
-            && self.pair.acknowledged().min(self.ring.last().index) > self.at.index
+        self.leading.is_none() && self.installing.is_none() && self.applicable() > self.at.index
+    }
+
+    /// Entries up to here are known to be acknowledged, and are on the disk: a checkpoint of what readers
+    /// see never holds more than the log.
+    fn applicable(&self) -> Index {
+        self.pair.acknowledged().min(self.pair.on_disk())
     }
 
     /// Lets readers of a room that does not lead see what is acknowledged.
@@ -424,7 +428,7 @@ impl Replica {
         if !self.lags() {
             return;
         }
-        let last = self.pair.acknowledged().min(self.ring.last().index);
+        let last = self.applicable();
         let (mut state, mut at, mut published) = (self.published.clone(), self.at, Vec::new());
         let mut sound = true;
         for record in self.ring.between(at.index, last).take(APPLIED_AT_ONCE) {
