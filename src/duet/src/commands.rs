@@ -12,6 +12,7 @@ mod lock;
 mod man;
 mod options;
 mod site;
+mod witness_package;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,7 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     Diff(diff::Diff),
     Lab(lab::LabCommand),
+    WitnessPackage(witness_package::WitnessPackage),
     Cache(cache::CacheCommand),
     Completions(completions::Completions),
     Man(man::Man),
@@ -51,6 +53,7 @@ impl Command {
             Command::Inspect(command) => command.run(console),
             Command::Diff(command) => command.run(console),
             Command::Lab(command) => command.run(console),
+            Command::WitnessPackage(command) => command.run(console),
             Command::Cache(command) => command.run(console),
             Command::Completions(command) => command.run(console),
             Command::Man(command) => command.run(console),

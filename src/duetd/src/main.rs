@@ -1,6 +1,6 @@
 //! duetd, the program of every node. One file per command: [`boot`], [`run`], [`health`],
-//! [`status::command`], and those of the state store under [`store`]. This file only reads the command
-//! line and calls them.
+//! [`status::command`], and those of the state store under [`store`] and of the witness under
+//! [`witness`]. This file only reads the command line and calls them.
 //!
 //! On a node systemd runs `boot` once before the network comes up, `run` as a service, and `health`
 //! once when everything is started (units in overlays/duet). They share no memory; each leaves a small
@@ -15,7 +15,8 @@
 //! ```
 //!
 //! `duetd store` is a world of its own: on control nodes it keeps the state of Kubernetes, and shares
-//! nothing with the commands above but this program.
+//! nothing with the commands above but this program. `duetd witness` is another: it runs outside of all
+//! sites, on any Linux machine.
 //!
 //! Nothing here decides for the other room, and nothing depends on /etc: it is part of the verified
 //! root and the same on every machine.
@@ -27,6 +28,7 @@ mod console;
 mod durable;
 mod exit;
 mod health;
+mod journal;
 mod node;
 mod notify;
 mod process;
@@ -34,10 +36,12 @@ mod root;
 mod rtnetlink;
 mod run;
 mod screen;
+mod service;
 mod status;
 mod store;
 mod systemd;
 mod tty;
+mod witness;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -114,6 +118,16 @@ enum Command {
     /// damaged, 7 the data folder cannot be written or is in use, 11 the disk did not keep what was
     /// written.
     Store(Box<store::Store>),
+
+    /// Run the witness of many sites, or work on its sites (duet-witness.service)
+    ///
+    /// Without a subcommand, answers the rooms of the sites in the data folder. It runs on any Linux
+    /// machine outside of the rooms; one witness serves thousands of sites.
+    ///
+    /// Exit status: 0 after SIGTERM or SIGINT, 2 command line, 3 settings, 4 network, 5 a site is
+    /// damaged, 7 the data folder cannot be written or is in use, 11 the disk did not keep what was
+    /// written.
+    Witness(Box<witness::Witness>),
 }
 
 /// The state store frees on one thread what another took, all the time: glibc's allocator locks for that,
@@ -132,6 +146,7 @@ fn main() -> ExitCode {
             health::health(&root, Duration::from_secs(wait), dry_run)
         }
         Command::Store(store) => return store.run(),
+        Command::Witness(witness) => return witness.run(),
     };
     done.unwrap_or_else(|error| {
         console::error(error.as_ref());

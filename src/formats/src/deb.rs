@@ -1,6 +1,6 @@
 //! Debian packages: an `ar` archive of a version, a control member and a data member.
 //!
-//! Start at [`Deb::parse`]. Source: deb(5), "FORMAT"; ar(5) for the container. What is inside the
+//! Start at [`Deb::parse`], or at [`write`] for one of our own. Source: deb(5), "FORMAT"; ar(5) for the container. What is inside the
 //! members (tar archives, control paragraphs) is left to the caller, who reads it through
 //! [`Member::reader`], unpacked and bounded.
 
@@ -56,6 +56,16 @@ pub enum DebError {
     Compression {
         /// The member's name.
         member: String,
+    },
+    /// A member could not be packed.
+    #[error("cannot pack {member} of the Debian package")]
+    #[diagnostic(code(output::deb_pack), help("is there enough memory?"))]
+    Pack {
+        /// The member's name.
+        member: String,
+        /// What the encoder says.
+        #[source]
+        source: io::Error,
     },
     /// The decoder could not be made.
     #[error("cannot unpack {member} of the Debian package")]
@@ -146,6 +156,29 @@ impl<'a> Member<'a> {
         };
         Ok(Box::new(Bounded { inner, left: MAX_UNPACKED }))
     }
+}
+
+/// Writes a package of its control and data archives, each given as a plain tar and packed with xz: what
+/// every dpkg since 2011 reads.
+///
+/// # Errors
+/// If an archive cannot be packed, or is larger than a package can hold.
+pub fn write(control_tar: &[u8], data_tar: &[u8]) -> Result<Vec<u8>, DebError> {
+    let control = pack("control.tar.xz", control_tar)?;
+    let data = pack("data.tar.xz", data_tar)?;
+    archive(&[
+        Member { name: "debian-binary", bytes: b"2.0\n" },
+        Member { name: "control.tar.xz", bytes: &control },
+        Member { name: "data.tar.xz", bytes: &data },
+    ])
+}
+
+fn pack(member: &str, tar: &[u8]) -> Result<Vec<u8>, DebError> {
+    use std::io::Write as _;
+    // dpkg-deb's own level. One thread, since the bytes would depend on how many there are.
+    let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 6);
+    let packed = xz.write_all(tar).and_then(|()| xz.finish());
+    packed.map_err(|source| DebError::Pack { member: member.to_owned(), source })
 }
 
 /// Writes an archive of members, in the order given, by root at the start of the epoch: what

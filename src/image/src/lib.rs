@@ -29,3 +29,4 @@ pub mod scripts;
 pub mod tools;
 pub mod tree;
 pub mod unpack;
+pub mod witness_package;

@@ -157,8 +157,8 @@ pub fn renew(disk: &dyn Disk, site: &Label, generation: Generation) -> Result<()
 /// # Errors
 /// If the folder cannot be read.
 pub fn names(disk: &dyn Disk) -> io::Result<Vec<Label>> {
-    let files = disk.list(Folder::Sites)?.into_iter();
-    Ok(files.filter_map(|(name, _)| name.strip_suffix(SUFFIX)?.parse().ok()).collect())
+    let names = disk.names(Folder::Sites)?.into_iter();
+    Ok(names.filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok()).collect())
 }
 
 /// How a site is, from its files.

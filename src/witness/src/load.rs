@@ -41,10 +41,16 @@ pub(crate) fn refresh(
     disk: &dyn Disk,
 ) -> Result<(usize, usize), LoadError> {
     let mut there: BTreeMap<Label, Stamp> = BTreeMap::new();
-    for (name, stamp) in disk.list(Folder::Sites)? {
-        match name.strip_suffix(SUFFIX).map(str::parse::<Label>) {
-            Some(Ok(site)) => drop(there.insert(site, stamp)),
-            _ => warn!(file = %name, "this is no site's file; it is left aside"),
+    for name in disk.names(Folder::Sites)? {
+        let Some(Ok(site)) = name.strip_suffix(SUFFIX).map(str::parse::<Label>) else {
+            warn!(file = %name, "this is no site's file; it is left aside");
+            continue;
+        };
+        match disk.stamp(Folder::Sites, &name) {
+            Ok(stamp) => drop(there.insert(site, stamp)),
+            // Removed since the names were read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
         }
     }
     if there.len() > MAX_SITES {

@@ -22,6 +22,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 /// The version that is spoken here.
 pub const VERSION: u16 = 1;
 
+// Whoever makes a new version there decides what it means here.
+const _: () = assert!(pair::wire::VERSION == 1);
+
 /// The oldest version that is understood.
 pub const OLDEST: u16 = 1;
 

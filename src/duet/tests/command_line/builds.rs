@@ -331,3 +331,46 @@ fn ctrl_c_ends_with_its_own_code() {
 
 /// Any keyring will do where nothing is ever verified.
 const KEYRING: &[u8] = include_bytes!("../../../../profiles/keyrings/debian-archive-trixie.gpg");
+
+#[test]
+fn the_witness_is_packaged_the_same_from_every_folder() {
+    let profiles = concat!(env!("CARGO_MANIFEST_DIR"), "/../../profiles");
+    let make = |format: &str| {
+        let folder = folder();
+        let programs = folder.path().join("programs");
+        fs::create_dir(&programs).unwrap();
+        // As much of a static program as is looked at: no program headers.
+        let mut elf = vec![0; 64];
+        elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        elf[18] = 62;
+        fs::write(programs.join("duetd"), elf).unwrap();
+        let line = ["witness-package", "--format", format, "--out", "a/b", "--version", "1.2~rc1"];
+        let places = ["--node-programs", "programs", "--profiles", profiles];
+        let said = succeed(folder.path(), &[&line[..], &places].concat());
+        let made = fs::read_dir(folder.path().join("a/b")).unwrap().next().unwrap().unwrap();
+        let name = made.file_name().into_string().unwrap();
+        assert!(said.starts_with(&format!("a/b/{name}: a ")), "{said}");
+        (name, fs::read(made.path()).unwrap(), said)
+    };
+    for (format, name) in [("deb", "amd64.deb"), ("oci", "amd64.oci.tar")] {
+        let first = make(format);
+        assert_eq!(first.0, format!("duet-witness_1.2~rc1_{name}"));
+        assert!(first == make(format), "{format}: another folder gives other bytes");
+    }
+}
+
+#[test]
+fn what_is_no_static_program_is_not_packaged() {
+    let folder = folder();
+    let profiles = concat!(env!("CARGO_MANIFEST_DIR"), "/../../profiles");
+    fs::write(folder.path().join("duetd"), "#!/bin/sh\n").unwrap();
+    check(
+        folder.path(),
+        &["witness-package", "--format", "deb", "--node-programs", ".", "--profiles", profiles],
+        expect![[r#"
+            error: the program duetd cannot be packaged: it is no program for 64-bit Linux
+            hint: build it with .ci/programs, and give it with --node-programs
+            => 3
+        "#]],
+    );
+}

@@ -8,7 +8,7 @@ use ::store::config::{Config, ConfigError, Raw, SETTINGS};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 
 use super::foreign::{Foreign, Refusal};
-use super::journal::Loudness;
+use crate::journal::Loudness;
 
 /// More than any file of settings has; one that is longer is something else.
 const LONGEST_FILE: u64 = 1 << 20;

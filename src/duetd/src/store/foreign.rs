@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use ::store::config::IGNORED;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-/// This one means something here after all: [`super::journal`] reads it.
+/// This one means something here after all: [`crate::journal`] reads it.
 const OBEYED: &str = "log-level";
 
 /// Those of [`IGNORED`] that take no value, or one after `=`: Go's switches.

@@ -12,7 +12,6 @@ mod flags;
 mod folder;
 mod foreign;
 mod import;
-mod journal;
 mod pair;
 mod restore;
 mod run;

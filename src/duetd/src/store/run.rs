@@ -8,7 +8,6 @@
 //!
 //! Nothing here waits for the disk longer than the disk takes: a slow one is no dead one.
 
-use std::future::Future;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -18,12 +17,11 @@ use ::store::disk::{Disk, RealDisk};
 use ::store::engine::{Engine, Failure, Options};
 use ::store::recover::Progress;
 use ::store::serve::{Listeners, ServeError};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::flags::{Flags, Settled};
-use super::{folder, journal, pair};
-use crate::console;
-use crate::notify::Notifier;
+use super::{folder, pair};
+use crate::service::{SystemError, Systemd, told_to_end};
+use crate::{console, journal};
 
 /// Threads for what blocks, such as backups that are being sent; each holds a stack.
 const MOST_BLOCKING_THREADS: usize = 64;
@@ -53,14 +51,6 @@ enum RunError {
         )
     )]
     Void(#[source] Failure),
-    /// The system gives no thread or no signal.
-    #[error("cannot {action}")]
-    #[diagnostic(code(output::system), help("see the limits of this process: `ulimit -a`"))]
-    System {
-        action: &'static str,
-        #[source]
-        source: std::io::Error,
-    },
     /// A thread of ours broke.
     #[error("reading the data folder broke off")]
     #[diagnostic(code(other::panic), help("the lines before tell where; please report them"))]
@@ -86,7 +76,7 @@ pub(crate) fn run(flags: Flags) -> Result<ExitCode, miette::Report> {
         .max_blocking_threads(MOST_BLOCKING_THREADS)
         .thread_name("duet-serve")
         .build()
-        .map_err(|source| RunError::System { action: "start the store's threads", source })?;
+        .map_err(|source| SystemError { action: "start the store's threads", source })?;
     let ended = runtime.block_on(work(config));
     // A thread that waits for a broken disk must not hold up the end.
     runtime.shutdown_background();
@@ -176,66 +166,9 @@ fn describe(progress: Progress) -> String {
     format!("Reading the {what}: {} %", done.saturating_mul(100) / total.max(1))
 }
 
-/// Resolves at SIGTERM or SIGINT.
-fn told_to_end() -> Result<impl Future<Output = ()>, RunError> {
-    let catch = |kind| {
-        signal(kind).map_err(|source| RunError::System { action: "listen for signals", source })
-    };
-    let (mut terminate, mut interrupt) =
-        (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-/// The way to systemd, which is also told now and then that the store lives.
-#[derive(Clone)]
-struct Systemd(Arc<Notifier>);
-
-impl Systemd {
-    fn new() -> Result<Systemd, miette::Report> {
-        let notifier = Notifier::new(std::env::var("NOTIFY_SOCKET").ok().as_deref())
-            .map_err(|error| miette::miette!("cannot reach systemd's notify socket: {error}"))?;
-        let systemd = Systemd(Arc::new(notifier));
-        if let Some(period) = watchdog(std::env::var("WATCHDOG_USEC").ok().as_deref()) {
-            let systemd = systemd.clone();
-            tokio::spawn(async move {
-                loop {
-                    systemd.say("WATCHDOG=1");
-                    tokio::time::sleep(period).await;
-                }
-            });
-        }
-        Ok(systemd)
-    }
-
-    fn say(&self, state: &str) {
-        if let Err(error) = self.0.say(state) {
-            tracing::warn!("systemd does not listen: {error}");
-        }
-    }
-}
-
-/// How often systemd wants to hear: half of what it waits (sd_watchdog_enabled(3)).
-fn watchdog(usec: Option<&str>) -> Option<Duration> {
-    let usec: u64 = usec?.parse().ok()?;
-    (usec > 0).then(|| Duration::from_micros(usec / 2))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_watchdog_is_stroked_twice_in_its_time() {
-        assert_eq!(watchdog(Some("120000000")), Some(Duration::from_secs(60)));
-        assert_eq!(watchdog(Some("0")), None);
-        assert_eq!(watchdog(Some("soon")), None);
-        assert_eq!(watchdog(None), None);
-    }
 
     #[test]
     fn progress_is_a_sentence() {

@@ -42,3 +42,30 @@ fn what_dpkg_deb_writes_is_read() {
         assert!(said.contains("./file"), "{said}");
     }
 }
+
+#[test]
+fn dpkg_deb_reads_what_is_written() {
+    let Some(dpkg_deb) = judge::find("dpkg-deb") else { return };
+    let folder = judge::folder();
+    fs::create_dir(folder.path().join("tree")).unwrap();
+    fs::create_dir(folder.path().join("tree/DEBIAN")).unwrap();
+    fs::write(folder.path().join("tree/DEBIAN/control"), CONTROL).unwrap();
+    fs::write(folder.path().join("tree/file"), judge::noise(200_000)).unwrap();
+    // dpkg's own archives, not packed.
+    judge::approve(&dpkg_deb, &["-Znone", "--build", "tree", "it.deb"], folder.path());
+    let bytes = fs::read(folder.path().join("it.deb")).unwrap();
+    let package = Deb::parse(&bytes).unwrap();
+    let ours = deb::write(package.control.bytes, package.data.bytes).unwrap();
+    assert_eq!(ours, deb::write(package.control.bytes, package.data.bytes).unwrap());
+    fs::write(folder.path().join("ours.deb"), &ours).unwrap();
+    let said = judge::approve(&dpkg_deb, &["--info", "ours.deb"], folder.path());
+    assert!(said.contains("Package: duet-test"), "{said}");
+    for (which, member) in [("--ctrl-tarfile", package.control), ("--fsys-tarfile", package.data)] {
+        let ours = Deb::parse(&ours).unwrap();
+        let ours = if which == "--ctrl-tarfile" { ours.control } else { ours.data };
+        let mut tar = Vec::new();
+        ours.reader().unwrap().read_to_end(&mut tar).unwrap();
+        assert!(tar == member.bytes, "{which} is not what was packed");
+        judge::approve(&dpkg_deb, &[which, "ours.deb"], folder.path());
+    }
+}

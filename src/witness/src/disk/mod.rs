@@ -46,8 +46,8 @@ pub struct Stamp {
 
 /// The two folders.
 pub trait Disk: Send + Sync {
-    /// The files of a folder, by name; those that are being written are not among them.
-    fn list(&self, folder: Folder) -> io::Result<Vec<(String, Stamp)>>;
+    /// The names in a folder; those of files that are being written are not among them.
+    fn names(&self, folder: Folder) -> io::Result<Vec<String>>;
     /// When names were last added to a folder, replaced or removed.
     fn changed(&self, folder: Folder) -> io::Result<SystemTime>;
     /// The stamp of a file.

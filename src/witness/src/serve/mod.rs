@@ -66,7 +66,7 @@ pub struct Settings {
     pub key_file: PathBuf,
     /// Where the page of metrics is; it may be nowhere.
     pub metrics: Vec<SocketAddr>,
-    /// Connections of rooms at one time. Each takes some 30 KiB.
+    /// Connections of rooms at one time. Each takes some 25 KiB.
     pub max_connections: usize,
     /// How often a site may ask.
     pub rate: Rate,

@@ -121,8 +121,8 @@ struct Lazy {
 }
 
 impl Disk for Lazy {
-    fn list(&self, folder: Folder) -> std::io::Result<Vec<(String, Stamp)>> {
-        self.disk.list(folder)
+    fn names(&self, folder: Folder) -> std::io::Result<Vec<String>> {
+        self.disk.names(folder)
     }
     fn changed(&self, folder: Folder) -> std::io::Result<std::time::SystemTime> {
         self.disk.changed(folder)

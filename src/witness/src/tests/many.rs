@@ -1,5 +1,5 @@
 //! Ten thousand sites on one witness. The sizes that `docs/witness.md` names are printed by
-//! `cargo test -p witness --release -- --ignored --nocapture ten_thousand`.
+//! `cargo test -p witness --lib -- --ignored --nocapture ten_thousand`.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -89,7 +89,7 @@ async fn each_of_many_sites_is_granted_once() {
 }
 
 #[tokio::test]
-#[ignore = "takes a minute: ten thousand sites, each added with syncs of its own"]
+#[ignore = "takes minutes: ten thousand sites, each added with syncs of its own"]
 async fn ten_thousand_sites_are_held() {
     use std::io::Write as _;
     let measured = run(10_000).await;

@@ -1,6 +1,7 @@
 //! Who is not let in, and what they and the witness are told.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::io::AsyncWriteExt;
@@ -11,7 +12,8 @@ use super::served::{Running, asks};
 use crate::client::{AskError, Client};
 use crate::registers::tests::both;
 use crate::serve::Clock;
-use crate::wire::Refused;
+use crate::tls::Identity;
+use crate::wire::{self, Hello, Refused};
 
 const ROOM: &str = "room-a.x.duet.internal";
 
@@ -73,7 +75,6 @@ async fn a_clock_that_cannot_be_right_judges_nobody() {
 
 #[tokio::test]
 async fn a_certificate_that_expires_ends_on_an_open_connection() {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
     let now = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let clock = Arc::new(AtomicU64::new(now));
@@ -136,5 +137,47 @@ async fn who_is_not_the_witness_is_not_asked() {
         socket
     });
     assert!(matches!(error, AskError::Stranger { .. }), "{error}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn another_version_is_told_from_a_stranger() {
+    let running = Running::start(&["x"], |_| {}).await;
+    let mut config = running.config("x", "a");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    config.addresses = vec![listener.local_addr().unwrap().to_string()];
+    let files =
+        ["crt", "key"].map(|end| running.path().join(format!("witness.duet.internal.{end}")));
+    let Identity { chain, key } = Identity::load(&files[0], &files[1]).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    let later = Hello { oldest: 8, newest: 9, release: "9.9".into() }.encode();
+    let other = async {
+        for hello in [later, b"SSH-2.0-OpenSSH".to_vec()] {
+            let (socket, _) = listener.accept().await.unwrap();
+            let mut socket = acceptor.accept(socket).await.unwrap();
+            wire::send(&mut socket, &hello).await.unwrap();
+            // It closes when it has read this.
+            let _ = wire::receive(&mut socket).await;
+        }
+    };
+    let asked = async {
+        let client = Client::new(config);
+        let error = client.site().await.unwrap_err();
+        assert!(matches!(error, AskError::Version { .. }), "{error}");
+        assert!(error.to_string().contains("it speaks versions 8 to 9 (release 9.9)"), "{error}");
+        let error = client.site().await.unwrap_err().to_string();
+        assert!(
+            error.contains("is not this site's witness: the other side is no program"),
+            "{error}"
+        );
+    };
+    tokio::join!(other, asked);
     running.stop().await;
 }

@@ -196,7 +196,7 @@ async fn a_silent_address_does_not_use_up_the_time_of_the_next() {
 
 #[tokio::test]
 async fn a_site_that_floods_is_told_to_wait_and_another_is_not() {
-    let rate = Rate { per_second: 0.5, burst: 4.0 };
+    let rate = Rate { per_second: 0.001, burst: 4.0 };
     let running = Running::start(&["x", "y"], |settings| settings.rate = rate).await;
     let flood = running.client("x", "a");
     let mut answered = 0;

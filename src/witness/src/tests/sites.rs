@@ -51,7 +51,7 @@ async fn sites_come_and_go_while_it_runs() {
     keeper.refresh();
     assert_eq!(ask(&keeper, "x", report(4, 3)).await, Answer::Refused(Refused::UnknownSite));
     assert_eq!(keeper.sites(), (0, 0));
-    assert!(disk.list(Folder::Registers).unwrap().is_empty());
+    assert!(disk.names(Folder::Registers).unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What the store says while it runs: one line for each event on standard error, which is the journal for
+//! What the state store and the witness say while they run: one line for each event on standard error, which is the journal for
 //! a service. Start at [`begin`].
 //!
 //! Under systemd a line begins with its priority (sd-daemon(3), `SD_WARNING` and the like) and has no
@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The parts of the program whose own words are wanted; of the libraries below only what is wrong.
-const OURS: [&str; 3] = ["duetd", "store", "mvcc"];
+const OURS: [&str; 4] = ["duetd", "store", "mvcc", "witness"];
 
 /// How much is said: etcd's words for it (etcd v3.5 `--log-level`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
