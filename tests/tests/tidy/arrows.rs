@@ -54,16 +54,28 @@ pub(crate) fn map_shows_every_crate(tree: &Tree) -> Vec<String> {
     findings
 }
 
-/// Crates in the folders that the workspace names: name, path of the manifest, its text.
+/// Crates in the folders that the workspace names: name, path of the manifest, its text. What stands in
+/// a folder on the roof and is not named there, such as the fuzz targets, is no crate of the workspace.
 fn crates(tree: &Tree) -> Vec<(String, &str, &str)> {
+    let members = members(tree);
     let named = |path: &str| match path.split('/').collect::<Vec<_>>()[..] {
         ["src", name, "Cargo.toml"] => Some(name.to_owned()),
         ["tests", "Cargo.toml"] => Some("tests".to_owned()),
+        ["tests", name, "Cargo.toml"] if members.contains(&format!("tests/{name}")) => {
+            Some(name.to_owned())
+        }
         _ => None,
     };
     tree.iter()
         .filter_map(|(path, text)| Some((named(path)?, path.as_str(), text.as_str())))
         .collect()
+}
+
+/// What the workspace names one by one.
+fn members(tree: &Tree) -> Vec<String> {
+    let manifest = tree.get("Cargo.toml").and_then(|text| text.parse::<toml::Table>().ok());
+    let members = manifest.and_then(|manifest| manifest.get("workspace")?.get("members").cloned());
+    members.and_then(|members| members.try_into().ok()).unwrap_or_default()
 }
 
 /// All that a manifest depends on: for running, testing and building, also under `[target.…]`.
@@ -178,6 +190,21 @@ mod tests {
             map_shows_every_crate(&tree),
             ["src/newcomer/Cargo.toml: ARCHITECTURE.md does not show newcomer"]
         );
+    }
+
+    #[test]
+    fn a_crate_on_the_roof_is_found_if_the_workspace_names_it() {
+        let mut tree = with(&[]);
+        tree.insert("tests/loft/Cargo.toml".into(), "[dependencies]\ntests = \"1\"".into());
+        assert_eq!(map_shows_every_crate(&tree), [""; 0]);
+        tree.insert("Cargo.toml".into(), "[workspace]\nmembers = [\"tests/loft\"]".into());
+        assert_eq!(
+            map_shows_every_crate(&tree),
+            ["tests/loft/Cargo.toml: ARCHITECTURE.md does not show loft"]
+        );
+        tree.insert(MAP.into(), TABLE.replace("| `top`", "| `loft` | roof | o |\n| `top`"));
+        let found = point_downward(&tree).join("\n");
+        assert!(found.contains("loft (roof) may not depend on tests (roof)"), "{found}");
     }
 
     #[test]
