@@ -1,8 +1,9 @@
 //! The one place that prints: what is asked for on standard output, progress on standard error. Colours
-//! are for terminals only, and `NO_COLOR` (<https://no-color.org>) is honoured.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the place")]
+//! are for terminals only, and `NO_COLOR` (<https://no-color.org>) is honoured. A reader that has gone away
+//! wants no more of it, so what cannot be printed is left out.
 
-use std::io::{IsTerminal, stderr, stdout};
+use std::fmt::Display;
+use std::io::{IsTerminal, Write, stderr, stdout};
 
 use simulator::timeline::{Line, What};
 
@@ -22,7 +23,7 @@ impl Console {
     /// A line of a timeline.
     pub(crate) fn line(&self, line: &Line) {
         if self.json {
-            return println!("{}", line.json());
+            return print(line.json());
         }
         let colour = match line.what {
             What::Fault(_) => "33",
@@ -32,40 +33,44 @@ impl Console {
             What::Told(_) => "0",
         };
         if self.colour {
-            println!("\x1b[{colour}m{line}\x1b[0m");
+            print(format_args!("\x1b[{colour}m{line}\x1b[0m"));
         } else {
-            println!("{line}");
+            print(line);
         }
     }
 
     /// Something else that was asked for; not in the way of a program that reads lines.
     pub(crate) fn say(&self, text: &str) {
         if self.json {
-            eprintln!("{text}");
+            let _ = writeln!(stderr(), "{text}");
         } else {
-            println!("{text}");
+            print(text);
         }
     }
 
     /// What will be over soon.
     pub(crate) fn progress(&self, text: &str) {
         if self.bar {
-            eprint!("\r\x1b[K{text}");
+            let _ = write!(stderr(), "\r\x1b[K{text}");
         }
     }
 
     /// No more progress.
     pub(crate) fn clear(&self) {
         if self.bar {
-            eprint!("\r\x1b[K");
+            let _ = write!(stderr(), "\r\x1b[K");
         }
     }
 
     /// What went wrong, and what may help.
     pub(crate) fn error(&self, text: &str, hint: Option<&str>) {
-        eprintln!("error: {text}");
+        let _ = writeln!(stderr(), "error: {text}");
         if let Some(hint) = hint {
-            eprintln!("hint: {hint}");
+            let _ = writeln!(stderr(), "hint: {hint}");
         }
     }
+}
+
+fn print(text: impl Display) {
+    let _ = writeln!(stdout(), "{text}");
 }

@@ -200,6 +200,8 @@ impl Replica {
         if self.ended {
             return Ok(());
         }
+        // Who hung for a while first notices what ran out meanwhile.
+        self.step(now, Event::Tick);
         let effects = self.pair.step(now, Event::Command(command));
         let refused = effects.iter().find_map(|effect| match effect {
             Effect::Tell(happening) => match happening.what {
