@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::{Mutex, MutexGuard};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::sync::Notify;
 
 use super::Frame;
@@ -26,8 +26,11 @@ const ENTRY_BYTES: usize = 128;
 /// How much is written at once.
 const BATCH_BYTES: usize = 64 << 10;
 
-/// The most buffers in a batch; a message has two or three.
+/// The most buffers in a batch; a message that is not copied has two or three.
 const BATCH_PARTS: usize = 512;
+
+/// Messages up to so many bytes are copied together: that costs less than a buffer for each piece.
+const COPIED_BYTES: usize = 4 << 10;
 
 /// A queue with one reader.
 #[derive(Debug, Default)]
@@ -106,7 +109,7 @@ impl Outbox {
             {
                 let mut waiting = self.lock();
                 let batch = waiting.batch();
-                if !batch.parts.is_empty() {
+                if batch.has_remaining() {
                     return Some(batch);
                 }
                 if waiting.closed {
@@ -173,6 +176,8 @@ impl Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     parts: VecDeque<Bytes>,
+    /// What comes behind the parts: small messages, and headers.
+    copied: BytesMut,
     bytes: usize,
     /// How many messages end in it.
     pub(super) messages: u64,
@@ -187,7 +192,12 @@ impl Batch {
         let header = Header { kind, length: frame.len() }.encode();
         self.messages += u64::from(matches!(kind, Kind::End | Kind::Urgent));
         self.bytes += HEADER_BYTES + frame.len();
-        self.parts.push_back(Bytes::copy_from_slice(&header));
+        self.copied.extend_from_slice(&header);
+        if frame.len() <= COPIED_BYTES {
+            frame.pieces.iter().for_each(|piece| self.copied.extend_from_slice(piece));
+            return;
+        }
+        self.parts.push_back(self.copied.split().freeze());
         self.parts.extend(frame.pieces.into_iter().filter(|piece| !piece.is_empty()));
     }
 
@@ -218,24 +228,24 @@ impl Buf for Batch {
     }
 
     fn chunk(&self) -> &[u8] {
-        self.parts.front().map_or(&[], |part| part)
+        self.parts.front().map_or(&self.copied, |part| part)
     }
 
     fn chunks_vectored<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
-        let filled = into.iter_mut().zip(&self.parts);
-        filled.map(|(slot, part)| *slot = IoSlice::new(part)).count()
+        let copied = Some(&self.copied[..]).filter(|copied| !copied.is_empty());
+        let parts = self.parts.iter().map(|part| &part[..]).chain(copied);
+        into.iter_mut().zip(parts).map(|(slot, part)| *slot = IoSlice::new(part)).count()
     }
 
     fn advance(&mut self, mut count: usize) {
         self.bytes -= count;
-        while count > 0 {
-            let front = self.parts.front_mut().expect("no more is written than there was");
+        while let Some(front) = self.parts.front_mut() {
             if front.len() > count {
-                front.advance(count);
-                return;
+                return front.advance(count);
             }
             count -= front.len();
             self.parts.pop_front();
         }
+        self.copied.advance(count);
     }
 }

@@ -28,7 +28,10 @@ use crate::refusal::Refusal;
 use crate::wire::request;
 
 mod incoming;
+mod points;
+
 use incoming::Incoming;
+use points::Points;
 
 /// As long as etcd lets a request wait for a leader: 5 s and two election timeouts.
 const PATIENCE: Duration = Duration::from_secs(7);
@@ -48,6 +51,7 @@ const NOT_HERE: u8 = 3;
 pub struct Road {
     peer: Peer,
     inward: Arc<Inward>,
+    points: Arc<Points>,
 }
 
 /// What the other room reaches: the engine at once, and calls as soon as there is a server.
@@ -68,7 +72,7 @@ impl Road {
         let inward = Arc::new(Inward { engine: engine.clone(), server: OnceLock::new() });
         let peer = Peer::start(config, inward.clone()).await?;
         engine.link(Arc::new(peer.clone()));
-        Ok(Road { peer, inward })
+        Ok(Road { peer, inward, points: Arc::default() })
     }
 
     /// The link.
@@ -225,11 +229,14 @@ impl Server {
             if seat.serves() {
                 return Ok(());
             }
-            let standing = *changes.borrow_and_update();
-            if standing == Standing::Follows {
-                let asked = there(road, seat, Bytes::from_static(&[POINT]), end).await;
-                // A read may be asked again, however it went.
-                if let Some(Ok(_)) = asked {
+            if *changes.borrow_and_update() == Standing::Follows {
+                let asked = road.points.answered(end, || level(road, seat, end));
+                let level = tokio::select! {
+                    level = asked => level,
+                    // A read may be asked again, and somebody else may know now.
+                    _ = changes.changed() => continue,
+                };
+                if level {
                     return Ok(());
                 }
             }
@@ -263,10 +270,32 @@ async fn pause(
     Ok(())
 }
 
+/// Asks how far the leader is; true once readers here are, too.
+async fn level(road: &Road, seat: &Seat, end: Instant) -> bool {
+    let left = end.saturating_duration_since(Instant::now()).max(LOOK);
+    let Ok(mut answer) = road.peer.call(Bytes::from_static(&[POINT]), left).await else {
+        return false;
+    };
+    match (answer.try_get_u8(), answer.try_get_u64_le()) {
+        (Ok(DONE), Ok(index)) => timeout_at(end, seat.reach(index)).await.is_ok(),
+        _ => false,
+    }
+}
+
 /// Has the other room answer; none if it has not even begun.
 async fn there(road: &Road, seat: &Seat, request: Bytes, end: Instant) -> Option<Reply> {
     let left = end.saturating_duration_since(Instant::now()).max(LOOK);
-    let mut answer = match road.peer.call(request, left).await {
+    let mut changes = seat.changes();
+    if *changes.borrow_and_update() == Standing::Leads {
+        return None;
+    }
+    let answer = tokio::select! {
+        biased;
+        answer = road.peer.call(request, left) => answer,
+        // A leader that stands still never answers, and its connection does not break. This room leads now.
+        _ = changes.wait_for(|standing| *standing == Standing::Leads) => Err(CallError::BrokeOff),
+    };
+    let mut answer = match answer {
         Ok(answer) => answer,
         Err(CallError::NoConnection | CallError::TooManyWaiting) => return None,
         Err(_) => return Some(Err(refused(&Refusal::LeaderLost))),

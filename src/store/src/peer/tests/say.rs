@@ -1,5 +1,6 @@
 //! The bytes of hellos, verdicts and packets.
 
+use std::io::IoSlice;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -110,9 +111,15 @@ fn written(outbox: &Outbox) -> Vec<u8> {
         let batch = pin!(outbox.batch()).poll(&mut Context::from_waker(Waker::noop()));
         let Poll::Ready(Some(mut batch)) = batch else { return bytes };
         while batch.has_remaining() {
-            let chunk = batch.chunk().len();
-            bytes.extend_from_slice(batch.chunk());
-            batch.advance(chunk);
+            let mut slices = [IoSlice::new(&[]); 3];
+            let count = batch.chunks_vectored(&mut slices);
+            let offered: Vec<u8> =
+                slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
+            assert!(offered.starts_with(batch.chunk()) && !batch.chunk().is_empty());
+            // A socket takes what it has room for.
+            let taken = offered.len().min(50_000);
+            bytes.extend_from_slice(&offered[..taken]);
+            batch.advance(taken);
         }
     }
 }
@@ -182,10 +189,15 @@ fn packets_that_no_peer_sends_are_named() {
     assert!(cut.is_err(), "a message that does not end");
 }
 
+/// Some are copied, some are not.
+fn sizes() -> impl Strategy<Value = usize> {
+    prop_oneof![0..100_usize, 0..5000_usize, 0..70_000_usize]
+}
+
 proptest! {
     #[test]
     fn messages_come_out_as_they_went_in(
-        messages in proptest::collection::vec((proptest::collection::vec(0..70_000_usize, 0..4), any::<bool>()), 0..8)
+        messages in proptest::collection::vec((proptest::collection::vec(sizes(), 0..4), any::<bool>()), 0..8)
     ) {
         let outbox = Outbox::default();
         let (mut urgent, mut bulk) = (Vec::new(), Vec::new());
