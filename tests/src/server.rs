@@ -63,6 +63,8 @@ pub struct Plan {
     /// Whether what it acknowledges is on the disk. Only etcd can be told not to care; what is not
     /// about speed or crashes need not wait for the disk.
     pub durable: bool,
+    /// A unix socket that it listens on, too.
+    pub socket: Option<PathBuf>,
     /// Further words of its command line.
     pub words: Vec<OsString>,
 }
@@ -71,13 +73,19 @@ impl Plan {
     /// A store that is as durable as it can be.
     #[must_use]
     pub fn new(make: Make, folder: impl Into<PathBuf>) -> Plan {
-        Plan { make, folder: folder.into(), durable: true, words: Vec::new() }
+        Plan { make, folder: folder.into(), durable: true, socket: None, words: Vec::new() }
     }
 
     /// The same, without waiting for the disk where the store knows how.
     #[must_use]
     pub fn hasty(self) -> Plan {
         Plan { durable: false, ..self }
+    }
+
+    /// The same, listening on this socket, too.
+    #[must_use]
+    pub fn socket(self, path: impl Into<PathBuf>) -> Plan {
+        Plan { socket: Some(path.into()), ..self }
     }
 
     /// The same, with a further word on the command line.
@@ -119,11 +127,67 @@ impl Server {
     #[track_caller]
     #[must_use]
     pub fn start(plan: Plan) -> Server {
-        fs::create_dir_all(&plan.folder)
-            .unwrap_or_else(|error| panic!("cannot make {}: {error}", plan.folder.display()));
-        let mut server = Server { plan, ports: Ports::free(), child: None };
+        let mut server = Server::planned(plan);
         let _ = server.start_again();
         server
+    }
+
+    /// Starts servers of which none comes up alone, in new folders. `plans` is asked again, for other
+    /// ports, when one of them was taken.
+    ///
+    /// # Panics
+    /// If they do not come up.
+    #[track_caller]
+    #[must_use]
+    pub fn start_together(mut plans: impl FnMut() -> Vec<Plan>) -> Vec<Server> {
+        for attempt in 1.. {
+            let mut servers: Vec<Server> = plans().into_iter().map(Server::planned).collect();
+            servers.iter_mut().for_each(Server::launch);
+            match servers.iter_mut().try_for_each(Server::wait) {
+                Ok(()) => return servers,
+                Err(said) if attempt < TRIES && port_was_taken(&said) => {
+                    for Server { plan, .. } in &mut servers {
+                        // What one has noted of the others is not true any more.
+                        let _ = fs::remove_dir_all(&plan.folder);
+                    }
+                }
+                Err(said) => panic!("one of several did not come up:\n{said}"),
+            }
+        }
+        unreachable!("the last attempt panics")
+    }
+
+    fn planned(plan: Plan) -> Server {
+        fs::create_dir_all(&plan.folder)
+            .unwrap_or_else(|error| panic!("cannot make {}: {error}", plan.folder.display()));
+        Server { plan, ports: Ports::free(), child: None }
+    }
+
+    /// Starts its program on what data there is, and does not wait for an answer.
+    ///
+    /// # Panics
+    /// If it runs.
+    #[track_caller]
+    pub fn launch(&mut self) {
+        assert!(self.child.is_none(), "{} runs already", self.plan.make.name());
+        self.child = Some(self.spawn());
+    }
+
+    /// Waits until one that was launched answers.
+    ///
+    /// # Panics
+    /// If it does not.
+    #[track_caller]
+    pub fn must_come_up(&mut self) {
+        if let Err(said) = self.wait() {
+            panic!("{} did not come up:\n{said}", self.plan.make.name());
+        }
+    }
+
+    /// Whether its program was started and has not been ended from here.
+    #[must_use]
+    pub fn runs(&self) -> bool {
+        self.child.is_some()
     }
 
     /// Starts it on the data that it left, and returns how long that took.
@@ -132,13 +196,12 @@ impl Server {
     /// If it runs, or does not come up.
     #[track_caller]
     pub fn start_again(&mut self) -> Duration {
-        assert!(self.child.is_none(), "{} runs already", self.plan.make.name());
         for attempt in 1.. {
             let start = Instant::now();
-            self.child = Some(self.spawn());
+            self.launch();
             match self.wait() {
                 Ok(()) => return start.elapsed(),
-                Err(said) if attempt < TRIES && said.contains("address already in use") => {
+                Err(said) if attempt < TRIES && port_was_taken(&said) => {
                     self.ports = Ports::free();
                 }
                 Err(said) => panic!("{} did not come up:\n{said}", self.plan.make.name()),
@@ -256,6 +319,8 @@ impl Server {
         let Ports { clients, peers, metrics } = self.ports;
         let url = |port: u16| format!("http://127.0.0.1:{port}");
         let data = self.plan.folder.join("data");
+        let socket = self.plan.socket.iter().map(|path| format!(",unix://{}", path.display()));
+        let socket: String = socket.collect();
         if self.plan.make == Make::Kine {
             // The options that kine itself uses if it is not told otherwise, but for NORMAL: with that, a
             // power cut takes back what was acknowledged.
@@ -271,7 +336,7 @@ impl Server {
         let mut words: Vec<OsString> = vec![
             "--name=judged".into(),
             format!("--data-dir={}", data.display()).into(),
-            format!("--listen-client-urls={}", url(clients)).into(),
+            format!("--listen-client-urls={}{socket}", url(clients)).into(),
             format!("--advertise-client-urls={}", url(clients)).into(),
             format!("--listen-metrics-urls={}", url(metrics)).into(),
             "--log-level=warn".into(),
@@ -323,6 +388,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Whether what a server said last is that somebody else had its port.
+fn port_was_taken(said: &str) -> bool {
+    said.to_lowercase().contains("address already in use")
 }
 
 /// The program, with the words that start it.

@@ -9,7 +9,6 @@ use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tests::server::Server;
 use tokio::net::TcpStream;
 use tonic::body::Body;
 use tonic::client::GrpcService;
@@ -24,8 +23,8 @@ pub(crate) struct Channel {
 
 impl Channel {
     /// Connects, with windows that are large enough for large lists.
-    pub(crate) async fn connect(server: &Server) -> Channel {
-        let origin: Uri = server.endpoint().parse().unwrap();
+    pub(crate) async fn connect(endpoint: &str) -> Channel {
+        let origin: Uri = endpoint.parse().unwrap();
         let stream = TcpStream::connect(origin.authority().unwrap().as_str()).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let mut builder = http2::Builder::new(TokioExecutor::new());

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tests::server::Server;
 use tests::wire::etcdserverpb as pb;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -14,7 +13,7 @@ use pb::watch_client::WatchClient;
 use pb::watch_request::RequestUnion;
 
 use crate::channel::Channel;
-use crate::load::{Run, connect};
+use crate::load::{Run, Whom};
 use crate::process::cpu;
 use crate::work::{VALUE, bytes, client, create};
 
@@ -33,9 +32,9 @@ struct Told {
 }
 
 /// Lets `watches` watches see one writer for `time`. A request is a write that all have been told.
-pub(crate) async fn fan(server: &Server, watches: usize, time: Duration) -> Run {
+pub(crate) async fn fan(watched: &Whom, written: &Whom, watches: usize, time: Duration) -> Run {
     let streams = watches.div_ceil(SHARED);
-    let channels = connect(server, streams.min(8)).await;
+    let channels = watched.connect(streams.min(8)).await;
     let prefix = format!("fan/{watches}/");
     let told = Arc::<Told>::default();
     let mut readers = Vec::new();
@@ -44,11 +43,11 @@ pub(crate) async fn fan(server: &Server, watches: usize, time: Duration) -> Run 
         let channel = channels[stream % channels.len()].clone();
         readers.push(open(channel, mine, &prefix, Arc::clone(&told)).await);
     }
-    let mut kv = client(connect(server, 1).await.remove(0));
+    let mut kv = client(written.connect(1).await.remove(0));
     let value = bytes(1, VALUE);
     let mut run = Run::default();
-    let (process, own) = (server.process(), std::process::id());
-    let (server_before, own_before, start) = (cpu(process), cpu(own), Instant::now());
+    let own = std::process::id();
+    let (server_before, own_before, start) = (watched.cpu(), cpu(own), Instant::now());
     let mut number = 0;
     while start.elapsed() < time || run.done == 0 {
         let key = Bytes::from(format!("{prefix}{number:08}"));
@@ -60,13 +59,13 @@ pub(crate) async fn fan(server: &Server, watches: usize, time: Duration) -> Run 
         kv.txn(create(&key, &value)).await.unwrap();
         while told.events.load(Ordering::Acquire) < wanted {
             let more = tokio::time::timeout(PATIENCE, told.all.notified());
-            assert!(more.await.is_ok(), "{}: a watch was not told", server.make().name());
+            assert!(more.await.is_ok(), "a watch at {:?} was not told", watched.endpoints);
         }
         run.took.push(u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX));
         run.done += 1;
     }
     run.time = start.elapsed();
-    run.server_cpu = cpu(process).saturating_sub(server_before);
+    run.server_cpu = watched.cpu().saturating_sub(server_before);
     run.client_cpu = cpu(own).saturating_sub(own_before);
     run.took.sort_unstable();
     for reader in readers {

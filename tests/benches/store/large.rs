@@ -14,7 +14,7 @@ use pb::kv_client::KvClient;
 use pb::request_op::Request;
 
 use crate::channel::Channel;
-use crate::load::{Run, Work, connect, drive};
+use crate::load::{Run, Whom, Work, drive};
 use crate::process::memory;
 use crate::work::{Puts, VALUE, bytes, client};
 
@@ -54,9 +54,10 @@ pub(crate) async fn large(server: &mut Server, keys: u64, time: Duration) -> Lar
     seen.started = memory(server.process());
     // A fifth of the keys has a second version that the compaction removes.
     load(server, keys / 5).await;
-    seen.quiet = drive(server, CLIENTS, time, Puts::new).await;
+    let whom = Whom::from(&*server);
+    seen.quiet = drive(&whom, CLIENTS, time, Puts::new).await;
     let compaction = compact(server, Duration::from_secs(1));
-    let (compacting, took) = tokio::join!(drive(server, CLIENTS, time, Puts::new), compaction);
+    let (compacting, took) = tokio::join!(drive(&whom, CLIENTS, time, Puts::new), compaction);
     (seen.compacting, seen.compaction) = (compacting, took);
     seen
 }
@@ -64,7 +65,7 @@ pub(crate) async fn large(server: &mut Server, keys: u64, time: Duration) -> Lar
 /// Compacts to the newest revision after a while, and returns how long that took.
 async fn compact(server: &Server, after: Duration) -> Duration {
     tokio::time::sleep(after).await;
-    let mut kv = client(connect(server, 1).await.remove(0));
+    let mut kv = client(Whom::from(server).connect(1).await.remove(0));
     let begun = Instant::now();
     let revision = newest(&mut kv).await;
     kv.compact(pb::CompactionRequest { revision, physical: true }).await.unwrap();
@@ -79,7 +80,7 @@ pub(crate) async fn newest(kv: &mut KvClient<Channel>) -> i64 {
 
 /// Writes so many keys, several in a transaction.
 async fn load(server: &Server, keys: u64) {
-    let channels = connect(server, CLIENTS).await;
+    let channels = Whom::from(server).connect(CLIENTS).await;
     let share = keys / CLIENTS as u64;
     let loading: Vec<_> = channels
         .into_iter()

@@ -82,15 +82,43 @@ impl Run {
     }
 }
 
+/// Who is asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Whom {
+    /// Where clients connect, one after the other.
+    pub(crate) endpoints: Vec<String>,
+    /// All that work for the answers.
+    pub(crate) processes: Vec<u32>,
+}
+
+impl From<&Server> for Whom {
+    fn from(server: &Server) -> Whom {
+        Whom { endpoints: vec![server.endpoint()], processes: vec![server.process()] }
+    }
+}
+
+impl Whom {
+    /// The processor time of them all.
+    pub(crate) fn cpu(&self) -> Duration {
+        self.processes.iter().map(|process| cpu(*process)).sum()
+    }
+
+    /// So many connections.
+    pub(crate) async fn connect(&self, count: usize) -> Vec<Channel> {
+        let endpoints = self.endpoints.iter().cycle().take(count.max(1));
+        join_all(endpoints.map(|endpoint| Channel::connect(endpoint))).await
+    }
+}
+
 /// Lets `clients` clients work for `time`; `make` gives each its work, on a connection that it may
 /// share.
 pub(crate) async fn drive<W: Work>(
-    server: &Server,
+    whom: &Whom,
     clients: usize,
     time: Duration,
     make: impl Fn(usize, Channel) -> W,
 ) -> Run {
-    let channels = connect(server, clients.min(CONNECTIONS)).await;
+    let channels = whom.connect(clients.min(CONNECTIONS)).await;
     let (counts, over) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let workers: Vec<_> = (0..clients)
         .map(|id| {
@@ -99,14 +127,14 @@ pub(crate) async fn drive<W: Work>(
         })
         .collect();
     tokio::time::sleep(WARMING).await;
-    let (process, own) = (server.process(), std::process::id());
-    let (server_before, own_before, start) = (cpu(process), cpu(own), Instant::now());
+    let own = std::process::id();
+    let (server_before, own_before, start) = (whom.cpu(), cpu(own), Instant::now());
     counts.store(true, Ordering::Release);
     tokio::time::sleep(time).await;
     counts.store(false, Ordering::Release);
     let mut run = Run {
         time: start.elapsed(),
-        server_cpu: cpu(process).saturating_sub(server_before),
+        server_cpu: whom.cpu().saturating_sub(server_before),
         client_cpu: cpu(own).saturating_sub(own_before),
         ..Run::default()
     };
@@ -139,9 +167,4 @@ async fn repeat<W: Work>(
         }
     }
     (took, failed)
-}
-
-/// So many connections.
-pub(crate) async fn connect(server: &Server, count: usize) -> Vec<Channel> {
-    join_all((0..count.max(1)).map(|_| Channel::connect(server))).await
 }

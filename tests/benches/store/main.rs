@@ -1,9 +1,10 @@
 //! Measures Duet's store beside etcd and kine: the same client, the same disk, one run. Writes
-//! docs/bench-store.md.
+//! docs/bench-store.md, and docs/bench-pair.md for two rooms beside etcd with two and three members.
 //!
-//! Run it with `make bench`. `DUET_BENCH=quick` takes a minute and says less; words after `--` choose
-//! sections (`puts`, `transactions`, `reads`, `watches`, `large`), and then the page is only printed. The
-//! servers take turns at each point, so that a disk that is slow for a while is slow for all of them.
+//! Run it with `make bench`. `DUET_BENCH=quick` takes two minutes and says less; words after `--` choose
+//! sections (`puts`, `transactions`, `reads`, `watches`, `large`; `pair`, and `pair-puts` and so on), and then
+//! the pages are only printed. The servers take turns at each point, so that a disk that is slow for a while
+//! is slow for all of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,6 +19,7 @@ mod fan;
 mod large;
 mod load;
 mod page;
+mod pair;
 mod process;
 mod work;
 
@@ -30,12 +32,12 @@ use tests::machine::machine;
 use tests::programs::{checkout, kept};
 use tests::server::{Make, Plan, Server};
 use tests::wire::etcdserverpb as pb;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use channel::Channel;
 use fan::fan;
 use large::{large, newest};
-use load::{Run, Work, connect, drive};
+use load::{Run, Whom, Work, drive};
 use page::{Row, large_section, section};
 use work::{Gets, Lists, OBJECT, Objects, Puts, bytes, client, create, object};
 
@@ -76,27 +78,64 @@ fn main() {
     let size = if quick { QUICK } else { WHOLE };
     let words: Vec<String> =
         std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let wanted = |section: &str| words.is_empty() || words.iter().any(|word| word == section);
-    let folder = tempfile::tempdir_in(kept("bench-store")).unwrap();
+    let words = Words(words);
     // One thread asks: it leaves the other processors to the servers.
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    let mut text = head(quick);
+    if words.want_any(&SECTIONS) {
+        let text = head(quick) + &alone(&runtime, &words, size);
+        show("bench-store.md", &text, !quick && words.0.is_empty());
+    }
+    if words.want_any(&pair::SECTIONS) {
+        let text = pair::page(&runtime, &words, size, quick);
+        show("bench-pair.md", &text, !quick && words.0.is_empty());
+    }
+}
+
+/// What there is for single stores.
+const SECTIONS: [&str; 5] = ["puts", "transactions", "reads", "watches", "large"];
+
+/// The sections that are asked for; all if none is named.
+struct Words(Vec<String>);
+
+impl Words {
+    fn want(&self, section: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|word| word == section)
+    }
+
+    fn want_any(&self, sections: &[&str]) -> bool {
+        sections.iter().any(|section| self.want(section))
+    }
+}
+
+fn show(name: &str, text: &str, kept: bool) {
+    println!("{text}");
+    if kept {
+        let path = checkout().join("docs").join(name);
+        fs::write(&path, text).unwrap();
+        println!("written to {}", path.display());
+    }
+}
+
+/// A store beside single ones of other people.
+fn alone(runtime: &Runtime, words: &Words, size: Size) -> String {
+    let folder = tempfile::tempdir_in(kept("bench-store")).unwrap();
+    let mut text = String::new();
     let trio = Trio::start(folder.path());
-    if wanted("puts") {
+    if words.want("puts") {
         text += &runtime.block_on(puts(&trio, size));
     }
-    if wanted("transactions") {
+    if words.want("transactions") {
         text += &runtime.block_on(objects(&trio, size));
     }
-    if wanted("reads") {
+    if words.want("reads") {
         text += &runtime.block_on(reads(&trio, size));
     }
-    if wanted("watches") {
+    if words.want("watches") {
         text += &runtime.block_on(watches(&trio, size));
     }
     text += &trio.memory();
     drop(trio);
-    if wanted("large") {
+    if words.want("large") {
         let [etcd, duet] = [Make::Etcd, Make::Duet].map(|make| {
             let folder = folder.path().join("large").join(make.name());
             let mut server = Server::start(Plan::new(make, folder));
@@ -104,12 +143,7 @@ fn main() {
         });
         text += &large_section(size.keys, &etcd, &duet);
     }
-    println!("{text}");
-    if !quick && words.is_empty() {
-        let path = checkout().join("docs/bench-store.md");
-        fs::write(&path, &text).unwrap();
-        println!("written to {}", path.display());
-    }
+    text
 }
 
 fn head(quick: bool) -> String {
@@ -166,12 +200,11 @@ impl Trio {
         clients: usize,
         make: &impl Fn(usize, Channel) -> W,
     ) -> Run {
-        let run = drive(server, clients, size.time, make).await;
+        let whom = Whom::from(server);
+        let run = drive(&whom, clients, size.time, make).await;
         // Nobody carries the history of the one before; kine compacts by itself.
         if server.make() != Make::Kine {
-            let mut kv = client(connect(server, 1).await.remove(0));
-            let revision = newest(&mut kv).await;
-            let _ = kv.compact(pb::CompactionRequest { revision, physical: true }).await;
+            compact(&whom).await;
         }
         run
     }
@@ -185,6 +218,13 @@ impl Trio {
         }
         text
     }
+}
+
+/// Forgets all old versions.
+async fn compact(whom: &Whom) {
+    let mut kv = client(whom.connect(1).await.remove(0));
+    let revision = newest(&mut kv).await;
+    let _ = kv.compact(pb::CompactionRequest { revision, physical: true }).await;
 }
 
 /// At least etcd's speed, and twice that where requests come together.
@@ -215,7 +255,7 @@ async fn objects(trio: &Trio, size: Size) -> String {
 
 async fn reads(trio: &Trio, size: Size) -> String {
     for server in [&trio.etcd, &trio.kine, &trio.duet] {
-        fill(server, size.objects).await;
+        fill(&Whom::from(server), size.objects).await;
     }
     let mut rows = Vec::new();
     for clients in [1, 64, 256] {
@@ -237,8 +277,8 @@ async fn reads(trio: &Trio, size: Size) -> String {
 }
 
 /// Creates the objects that are read.
-async fn fill(server: &Server, objects: u64) {
-    let channels = connect(server, 8).await;
+async fn fill(whom: &Whom, objects: u64) {
+    let channels = whom.connect(8).await;
     let workers: Vec<_> = (0..64)
         .map(|id: u64| {
             let mut kv = client(channels[usize::try_from(id).unwrap() % channels.len()].clone());
@@ -259,9 +299,13 @@ async fn watches(trio: &Trio, size: Size) -> String {
     let mut rows = Vec::new();
     for watches in size.watches {
         let name = format!("a write told to {watches} watches");
-        let etcd = fan(&trio.etcd, watches, size.time).await;
-        let kine = Some(fan(&trio.kine, watches, size.time).await);
-        let duet = fan(&trio.duet, watches, size.time).await;
+        let told = async |server: &Server| {
+            let whom = Whom::from(server);
+            fan(&whom, &whom, watches, size.time).await
+        };
+        let etcd = told(&trio.etcd).await;
+        let kine = Some(told(&trio.kine).await);
+        let duet = told(&trio.duet).await;
         rows.push(Row { name, etcd, kine, duet, goal: 1.0 });
     }
     let words = "One writer creates a key, waits until every watch has been told of it, and creates the next. 50 \

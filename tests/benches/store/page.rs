@@ -109,14 +109,14 @@ pub(crate) fn section(title: &str, words: &str, unit: &str, rows: &[Row]) -> Str
 }
 
 /// A figure below its goal.
-struct Shortfall<'a> {
-    name: &'a str,
-    against: &'static str,
-    figure: String,
+pub(crate) struct Shortfall<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) against: &'static str,
+    pub(crate) figure: String,
 }
 
 /// What falls short, and why.
-fn shortfalls<'a>(found: impl Iterator<Item = Option<Shortfall<'a>>>) -> String {
+pub(crate) fn shortfalls<'a>(found: impl Iterator<Item = Option<Shortfall<'a>>>) -> String {
     let mut text = String::new();
     for Shortfall { name, against, figure } in found.flatten() {
         let known =
@@ -128,18 +128,18 @@ fn shortfalls<'a>(found: impl Iterator<Item = Option<Shortfall<'a>>>) -> String 
 }
 
 /// Requests a second, with the share that failed if any did.
-fn rate(run: &Run) -> String {
+pub(crate) fn rate(run: &Run) -> String {
     let all = run.done + run.failed;
     let failed = 100.0 * run.failed as f64 / (all.max(1) as f64);
     let mark = if run.failed > 0 { format!(" ({failed:.1} % failed)") } else { String::new() };
     format!("{}{mark}", thousands(run.rate()))
 }
 
-fn times(run: &Run) -> String {
+pub(crate) fn times(run: &Run) -> String {
     format!("{} / {} / {}", ms(run.per_mille(500)), ms(run.per_mille(990)), ms(run.per_mille(999)))
 }
 
-fn costs(run: &Run) -> String {
+pub(crate) fn costs(run: &Run) -> String {
     let (server, client) = run.cpu_each();
     format!("{server:.0} + {client:.0}")
 }

@@ -5,7 +5,7 @@
 //! member (never 0, always the same), the term, the seconds that a lease has left (never more than
 //! granted), and the order of what etcd lists in the order of a Go map or of its clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -89,17 +89,36 @@ impl Answer {
 }
 
 /// Who the server says it is; from one connection to the next.
-#[derive(Debug, Default)]
-pub(crate) struct Identity(Mutex<Option<(u64, u64)>>);
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// How many members a cluster has.
+    members: usize,
+    known: Mutex<(u64, BTreeSet<u64>)>,
+}
+
+impl Default for Identity {
+    fn default() -> Identity {
+        Identity::of(1)
+    }
+}
 
 impl Identity {
+    /// That of a cluster with so many members, of whom any may answer.
+    pub(crate) fn of(members: usize) -> Identity {
+        Identity { members, known: Mutex::default() }
+    }
+
     /// Checks a header and blanks out what differs between servers.
     fn check(&self, header: &mut Option<pb::ResponseHeader>) -> Result<(), String> {
         let Some(header) = header else { return Err("an answer without a header".into()) };
-        let named = (header.cluster_id, header.member_id);
-        let known = *self.0.lock().expect("no holder panics").get_or_insert(named);
-        if named != known || named.0 == 0 || named.1 == 0 || header.raft_term == 0 {
-            return Err(format!("a header of {named:?}, earlier {known:?}: {header:?}"));
+        let mut known = self.known.lock().expect("no holder panics");
+        if known.1.is_empty() {
+            known.0 = header.cluster_id;
+        }
+        known.1.insert(header.member_id);
+        let named = header.cluster_id != 0 && header.member_id != 0 && header.raft_term != 0;
+        if !named || header.cluster_id != known.0 || known.1.len() > self.members {
+            return Err(format!("known as {known:?}, and now {header:?}"));
         }
         (header.cluster_id, header.member_id, header.raft_term) = (0, 0, 0);
         Ok(())
@@ -142,6 +161,12 @@ impl Client {
             client.streams.push(Stream::open(client.watch.clone()).await?);
         }
         Ok(client)
+    }
+
+    /// Begins a stream anew, without the watches that it had.
+    pub(crate) async fn reopen(&mut self, stream: usize) -> Result<(), String> {
+        self.streams[stream] = Stream::open(self.watch.clone()).await?;
+        Ok(())
     }
 
     /// Carries out a step, except those that are about the server or about both.
@@ -190,7 +215,7 @@ impl Client {
             }
             Op::Watch(stream, create) => Answer::Watch(self.streams[stream].create(create).await?),
             // These are no one server's.
-            Op::Cancel(..) | Op::Settle | Op::Restart { .. } => Answer::Nothing,
+            Op::Cancel(..) | Op::Settle | Op::Restart { .. } | Op::Fault(_) => Answer::Nothing,
         })
     }
 

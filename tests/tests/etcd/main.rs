@@ -11,11 +11,13 @@ mod client;
 mod crash;
 mod differential;
 mod etcdctl;
+mod faults;
 mod leases;
 mod moving;
 mod pair;
 mod program;
 mod scenario;
+mod side;
 mod stream;
 mod watches;
 

@@ -5,13 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tests::server::{Make, Plan, Server};
 use tests::wire::{etcdserverpb as pb, mvccpb};
 use tokio::runtime::Runtime;
 
@@ -19,8 +17,10 @@ use pb::range_request::{SortOrder, SortTarget};
 use pb::request_op::Request;
 use pb::response_op::Response;
 
-use crate::client::{Answer, Client, Identity};
+use crate::client::Answer;
+use crate::faults::Fault;
 use crate::program::{Knowledge, Op, STREAMS};
+use crate::side::{Side, Who};
 use crate::stream::{MARK, agree};
 
 /// Reads that are under way at a time.
@@ -53,35 +53,6 @@ impl fmt::Display for Difference {
     }
 }
 
-struct Side {
-    server: Server,
-    identity: Arc<Identity>,
-    client: Option<Client>,
-}
-
-impl Side {
-    fn start(make: Make, folder: PathBuf) -> Side {
-        let server = Server::start(Plan::new(make, folder).hasty());
-        Side { server, identity: Arc::default(), client: None }
-    }
-
-    fn client(&self) -> &Client {
-        self.client.as_ref().expect("the sides are connected between steps")
-    }
-
-    /// etcd is never killed: when it reads its log again, 3.5.16 carries out a transaction that it had
-    /// refused for the revision of a range in it, so that even two etcds then differ.
-    fn end(&mut self, killed: bool) {
-        self.client = None;
-        if killed && self.server.make() != Make::Etcd {
-            self.server.kill()
-        } else {
-            self.server.stop()
-        }
-        let _ = self.server.start_again();
-    }
-}
-
 /// Two servers, connected.
 pub(crate) struct Pair {
     runtime: Runtime,
@@ -95,7 +66,7 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// Starts both in folders of their own below `folder`.
-    pub(crate) fn start(left: Make, right: Make, folder: &Path) -> Pair {
+    pub(crate) fn start(left: Who, right: Who, folder: &Path) -> Pair {
         let runtime = Runtime::new().expect("a runtime can be made");
         let left = Side::start(left, folder.join("left"));
         let right = Side::start(right, folder.join("right"));
@@ -118,12 +89,8 @@ impl Pair {
     }
 
     fn connect(&mut self) -> Result<(), String> {
-        for side in [&mut self.left, &mut self.right] {
-            let endpoint = side.server.endpoint();
-            let connecting = Client::connect(&endpoint, Arc::clone(&side.identity));
-            side.client = Some(self.runtime.block_on(connecting)?);
-        }
-        Ok(())
+        self.left.connect(&self.runtime)?;
+        self.right.connect(&self.runtime)
     }
 
     /// Runs a program on both until they differ.
@@ -149,19 +116,26 @@ impl Pair {
             Op::Restart { killed } => {
                 return self.restart(killed).map_err(|found| difference(at, &asked[0], found));
             }
+            Op::Fault(fault) => {
+                return self.fault(fault).map_err(|found| difference(at, &asked[0], found));
+            }
             Op::Cancel(stream, nth, count) => {
                 let canceled = self.cancel(stream, nth, count);
                 return canceled.map_err(|found| difference(at, &asked[0], found));
             }
             _ => {}
         }
-        let (left, right) = (self.left.client(), self.right.client());
+        let (left, right) = (&self.left, &self.right);
         if self.lie.is_some_and(|lie| lie(&asked[0])) {
             let _ = self.runtime.block_on(left.run(&asked[0]));
             return Ok(());
         }
+        let local = asked.iter().any(Op::is_local);
         let (left, right) = self.runtime.block_on(async {
-            let ask = |client| join_all(asked.iter().map(move |op| Client::run(client, op)));
+            if local {
+                right.level().await;
+            }
+            let ask = |side| join_all(asked.iter().map(move |op| Side::run(side, op)));
             tokio::join!(ask(left), ask(right))
         });
         for (number, ((op, left), right)) in asked.iter().zip(left).zip(right).enumerate() {
@@ -209,16 +183,16 @@ impl Pair {
         }
         let revision = one.revision().ok_or_else(|| format!("the mark got {one:?}"))?;
         self.knowledge.revision = revision;
-        let (left, right) = (&left.streams, &right.streams);
+        let (left, right) = (self.left.streams(), self.right.streams());
         let told = self.runtime.block_on(async {
-            let lagging = left.iter().zip(right).take(STREAMS - 1);
-            let promises = lagging.flat_map(|(left, right)| [left, right]);
+            let lagging = left.iter().zip(&right).take(STREAMS - 1);
+            let promises = lagging.flat_map(|(left, right)| [*left, *right]);
             let promises = join_all(promises.map(|stream| stream.settle(revision)));
-            let (left_mark, right_mark) = (&left[STREAMS - 1], &right[STREAMS - 1]);
+            let (left_mark, right_mark) = (left[STREAMS - 1], right[STREAMS - 1]);
             let marks = async { tokio::join!(left_mark.mark(revision), right_mark.mark(revision)) };
             let (promises, marks) = tokio::join!(promises, marks);
             promises.into_iter().chain([marks.0, marks.1]).collect::<Result<(), String>>()?;
-            agree(left, right).await
+            agree(&left, &right).await
         })?;
         for (name, times) in told {
             *self.tally.entry(name.to_owned()).or_default() += times;
@@ -227,8 +201,7 @@ impl Pair {
     }
 
     fn cancel(&self, stream: usize, nth: usize, count: usize) -> Result<(), String> {
-        let (left, right) =
-            (&self.left.client().streams[stream], &self.right.client().streams[stream]);
+        let (left, right) = (self.left.stream(stream), self.right.stream(stream));
         let open: Vec<i64> = left.heard().open.iter().copied().collect();
         let plain = |answer: Result<pb::WatchResponse, tonic::Status>| {
             let mut answer = answer.map_err(|status| status.to_string())?;
@@ -248,16 +221,29 @@ impl Pair {
         Ok(())
     }
 
+    /// What happens to rooms happens to the right side.
+    fn fault(&mut self, fault: Fault) -> Result<(), String> {
+        for stream in self.right.suffer(fault, &self.runtime)? {
+            self.left.reopen(stream, &self.runtime)?;
+            self.right.reopen(stream, &self.runtime)?;
+        }
+        *self.tally.entry(fault.name().to_owned()).or_default() += 1;
+        Ok(())
+    }
+
     fn restart(&mut self, killed: bool) -> Result<(), String> {
-        self.left.end(killed);
-        self.right.end(killed);
+        self.left.restart(killed);
+        self.right.restart(killed);
         self.connect()?;
         // All that there is, at the revision that there was.
         let (key, range_end) = (Bytes::from_static(b"\0"), Bytes::from_static(b"\0"));
         let all = Op::Range(pb::RangeRequest { key, range_end, ..Default::default() });
         for op in [all, Op::HashKv(0), Op::Leases] {
-            let (left, right) = (self.left.client(), self.right.client());
-            let both = async { tokio::join!(left.run(&op), right.run(&op)) };
+            let (left, right) = (&self.left, &self.right);
+            let both = async {
+                right.level().await;
+                tokio::join!(left.run(&op), right.run(&op))
+            };
             let (left, right) = self.runtime.block_on(both);
             let before = self.knowledge.revision;
             let lost = left.revision().is_some_and(|revision| revision != before);

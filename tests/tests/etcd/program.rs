@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tests::chance::Chance;
 use tests::wire::etcdserverpb as pb;
 
+use crate::faults::Fault;
 use pb::compare::{CompareResult, CompareTarget, TargetUnion};
 use pb::request_op::Request;
 
@@ -79,6 +80,8 @@ pub(crate) enum Op {
     Restart {
         killed: bool,
     },
+    /// Something happens to a room; where there is only one server, nothing.
+    Fault(Fault),
 }
 
 impl Op {
@@ -90,7 +93,25 @@ impl Op {
     /// Whether the watches must have told everything before it: it decides what a watch that lags
     /// still tells.
     pub(crate) fn needs_quiet(&self) -> bool {
-        matches!(self, Op::Compact(_) | Op::Cancel(..) | Op::Settle | Op::Restart { .. })
+        match self {
+            Op::Fault(fault) => fault.ends_streams(),
+            Op::Compact(_) | Op::Cancel(..) | Op::Settle | Op::Restart { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether one of two rooms answers from what it has, which may be less than the other one has.
+    pub(crate) fn is_local(&self) -> bool {
+        let serializable = |step: &pb::RequestOp| match &step.request {
+            Some(Request::RequestRange(range)) => range.serializable,
+            _ => false,
+        };
+        match self {
+            Op::Range(range) => range.serializable,
+            Op::Txn(txn) => txn.success.iter().chain(&txn.failure).all(serializable),
+            Op::HashKv(_) | Op::Leases | Op::Watch(..) => true,
+            _ => false,
+        }
     }
 }
 

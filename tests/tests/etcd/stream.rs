@@ -320,7 +320,7 @@ impl Heard {
 ///
 /// # Errors
 /// When they differ, one stays behind, or one has a fault.
-pub(crate) async fn agree(left: &[Stream], right: &[Stream]) -> Result<Told, String> {
+pub(crate) async fn agree(left: &[&Stream], right: &[&Stream]) -> Result<Told, String> {
     let until = Instant::now() + PATIENCE;
     let mut told = Told::new();
     loop {

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
+use tests::local_rooms::{LocalRooms, Setup};
 use tests::programs::{kept, plain};
 use tests::run::{Said, run};
 
 use crate::api::Api;
 use crate::certs::Certs;
 use crate::process::{Program, wait_for};
-use crate::store::{Door, Store, free_port};
+use crate::store::{Below, Door, Store, free_port};
 
 /// An apiserver needs ten seconds of one idle processor.
 const STARTING: Duration = Duration::from_secs(120);
@@ -46,7 +47,7 @@ pub(crate) struct Cluster {
     apiservers: Vec<Apiserver>,
     controllers: Option<Program>,
     /// Last, so that it outlives those who use it.
-    pub(crate) store: Store,
+    pub(crate) store: Below,
 }
 
 #[derive(Debug)]
@@ -56,14 +57,29 @@ struct Apiserver {
 }
 
 impl Cluster {
-    /// Starts the store. `peers` holds the programs of Kubernetes.
+    /// Starts on one store. `peers` holds the programs of Kubernetes.
     pub(crate) fn start(peers: PathBuf) -> Cluster {
-        let folder = kept("kube");
+        Cluster::on(peers, "kube", |folder, certs| {
+            Below::One(Box::new(Store::start(folder, certs)))
+        })
+    }
+
+    /// Starts on a store in two rooms; who grants is named as `--authority` has it.
+    pub(crate) fn start_in_two_rooms(peers: PathBuf, grants: &str) -> Cluster {
+        let name = format!("kube-{}", grants.replace(':', "-"));
+        Cluster::on(peers, &name, |folder, _| {
+            let setup = Setup::new(folder.join("rooms")).granted_by(grants);
+            Below::Two(Box::new(LocalRooms::start(setup)))
+        })
+    }
+
+    fn on(peers: PathBuf, name: &str, store: impl FnOnce(&Path, &Certs) -> Below) -> Cluster {
+        let folder = kept(name);
         // The logs of the run before go with everything else.
         fs::remove_dir_all(&folder).unwrap();
         fs::create_dir_all(folder.join("certs")).unwrap();
         let certs = Certs::make(&folder.join("certs"));
-        let store = Store::start(&folder, &certs);
+        let store = store(&folder, &certs);
         Cluster { peers, folder, certs, apiservers: Vec::new(), controllers: None, store }
     }
 
@@ -118,18 +134,21 @@ impl Cluster {
         .to_vec()
     }
 
-    /// The controllers that these tests need, at one apiserver.
-    pub(crate) fn start_controllers(&mut self, apiserver: &str) {
+    /// The controllers that these tests need, at one apiserver. `election` is how they elect their leader:
+    /// how long its lease lasts, how long it tries to renew it, and how often, in seconds.
+    pub(crate) fn start_controllers(&mut self, apiserver: &str, election: [u8; 3]) {
+        let [lasts, tries, every] = election;
         let mut command = plain(self.peers.join("kube-controller-manager"));
         command.arg(format!("--kubeconfig={}", self.kubeconfig(apiserver).display())).args([
             "--controllers=namespace-controller,garbage-collector-controller,resourcequota-controller",
             "--secure-port=0",
-            "--leader-elect-lease-duration=8s",
-            "--leader-elect-renew-deadline=6s",
-            "--leader-elect-retry-period=1s",
             "--kube-api-qps=400",
             "--kube-api-burst=800",
         ]);
+        command
+            .arg(format!("--leader-elect-lease-duration={lasts}s"))
+            .arg(format!("--leader-elect-renew-deadline={tries}s"))
+            .arg(format!("--leader-elect-retry-period={every}s"));
         let log = self.folder.join("controllers.log");
         self.controllers = Some(Program::start("kube-controller-manager", &command, &log));
     }

@@ -12,6 +12,7 @@ use crate::crds::{widget, widgets};
 use crate::history::Op;
 use crate::place::{Place, make_namespace};
 use crate::process::wait_for;
+use crate::say;
 use crate::watch::Watch;
 
 /// A controller that found nothing to do looks again after up to half a minute.
@@ -22,12 +23,7 @@ const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases
 /// The controllers elect a leader, and it renews its lease and keeps it.
 pub(crate) fn lead(cluster: &mut Cluster, api: &Api, apiserver: &str) {
     let mut watch = Watch::open(api, LEASES, revision(&api.get(LEASES).good()));
-    cluster.start_controllers(apiserver);
-    let of_leader = |watch: &Watch| -> Vec<Value> {
-        let all = watch.changes.iter().zip(&watch.objects);
-        let mine = all.filter(|(change, _)| change.name == "kube-controller-manager");
-        mine.map(|(_, object)| object["spec"].clone()).collect()
-    };
+    cluster.start_controllers(apiserver, [8, 6, 1]);
     watch.until(LIMIT, |watch| of_leader(watch).len() >= 4);
     let told = of_leader(&watch);
     let holders: BTreeSet<&str> =
@@ -36,6 +32,42 @@ pub(crate) fn lead(cluster: &mut Cluster, api: &Api, apiserver: &str) {
     assert_eq!(holders.len(), 1, "{told:?}");
     assert_eq!(times.len(), told.len(), "a renewal was told twice: {told:?}");
     cluster.must_run();
+}
+
+/// The controllers hold their leader's lease through whatever happens `meanwhile`: renewed by the same one,
+/// and never so late that it would give up. `election` is how they elect ([`Cluster::start_controllers`]).
+pub(crate) fn keep_the_lease<T>(
+    api: &Api,
+    [_, tries, every]: [u8; 3],
+    meanwhile: impl FnOnce() -> T,
+) -> T {
+    let mut watch = Watch::open(api, LEASES, revision(&api.get(LEASES).good()));
+    watch.until(LIMIT, |watch| of_leader(watch).len() >= 2);
+    let done = meanwhile();
+    let settled = of_leader(&watch).len();
+    // What was told meanwhile has not been read yet, so at most a few of these are of before.
+    let after = usize::from(tries / every) + 2;
+    watch.until(LIMIT, |watch| of_leader(watch).len() >= settled + after);
+    let told = of_leader(&watch);
+    let holders: BTreeSet<&str> =
+        told.iter().filter_map(|spec| spec["holderIdentity"].as_str()).collect();
+    assert_eq!(holders.len(), 1, "{told:?}");
+    let leaders = watch.changes.iter().zip(&watch.times);
+    let times: Vec<_> = leaders
+        .filter(|(change, _)| change.name == "kube-controller-manager")
+        .map(|(_, time)| *time)
+        .collect();
+    let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    say(&format!("kube:   the leader's lease was renewed after {longest:?} at the latest\n"));
+    assert!(longest < Duration::from_secs(tries.into()), "{longest:?}");
+    done
+}
+
+/// What a watch of the leases has told of the leader's.
+fn of_leader(watch: &Watch) -> Vec<Value> {
+    let all = watch.changes.iter().zip(&watch.objects);
+    let mine = all.filter(|(change, _)| change.name == "kube-controller-manager");
+    mine.map(|(_, object)| object["spec"].clone()).collect()
 }
 
 /// Of two who renew a lease from the same version at the same time, one wins, every time.

@@ -70,9 +70,9 @@ fn listable(api: &Api) -> Vec<String> {
 }
 
 /// What is written at one apiserver is at once in a list of the other.
-pub(crate) fn read_at_the_other(one: &Api, other: &Api) {
-    make_namespace(one, "both");
-    let place = Place::config_maps("both");
+pub(crate) fn read_at_the_other(one: &Api, other: &Api, namespace: &'static str) {
+    make_namespace(one, namespace);
+    let place = Place::config_maps(namespace);
     for round in 0..20 {
         let (here, there) = if round % 2 == 0 { (one, other) } else { (other, one) };
         let written = format!("written-{round:02}");
@@ -86,22 +86,23 @@ pub(crate) fn read_at_the_other(one: &Api, other: &Api) {
 pub(crate) fn hand_over(cluster: &mut Cluster, dying: (&str, &Api), staying: &Api) {
     make_namespace(staying, "handover");
     let apis = [dying.1.clone(), staying.clone()];
-    let broken = under_load("handover", &apis, || {
+    let load = under_load("handover", &apis, || {
         thread::sleep(LOAD);
         cluster.kill_apiserver(dying.0);
         thread::sleep(LOAD);
     });
-    assert!(broken > 0, "no watch broke, so nothing was tested");
+    assert!(load.broken > 0, "no watch broke, so nothing was tested");
+    assert!(load.unknown > 0, "nothing died in the middle of a write, so nothing was tested");
 }
 
 /// The store dies so many times while it is written to. Says when it was last started.
 pub(crate) fn kill_the_store(cluster: &mut Cluster, api: &Api, times: usize) -> Instant {
     make_namespace(api, "crash");
     let mut started = Instant::now();
-    under_load("crash", std::slice::from_ref(api), || {
+    let load = under_load("crash", std::slice::from_ref(api), || {
         for _ in 0..times {
             thread::sleep(LOAD);
-            cluster.store.kill_and_start();
+            cluster.store.one().kill_and_start();
             started = Instant::now();
             let place = Place::config_maps("default");
             let probe = place.object("probe", 1);
@@ -126,17 +127,30 @@ pub(crate) fn kill_the_store(cluster: &mut Cluster, api: &Api, times: usize) -> 
         }
         thread::sleep(LOAD);
     });
+    assert!(load.unknown > 0, "nothing died in the middle of a write, so nothing was tested");
     started
 }
 
+/// What became of watches and writes meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    /// How often a watch broke that began at the first apiserver.
+    pub(crate) broken: usize,
+    /// How often one broke at the last apiserver.
+    pub(crate) broken_at_last: usize,
+    /// Writes that may or may not have been done.
+    pub(crate) unknown: usize,
+}
+
 /// Writes and watches both kinds of resource while `meanwhile` happens, and then judges what was
-/// told and what was kept. Says how many watches broke.
-fn under_load(namespace: &'static str, apis: &[Api], meanwhile: impl FnOnce()) -> usize {
-    let sure = apis.last().unwrap();
+/// told and what was kept. Writers and watches begin at the first apiserver, and go to the next one when
+/// theirs does not answer; further watches are at the last one.
+pub(crate) fn under_load(namespace: &'static str, apis: &[Api], meanwhile: impl FnOnce()) -> Load {
+    let last = apis.last().unwrap();
     let places = [Place::config_maps(namespace), Place::secrets(namespace)];
-    let mut watches = places.map(|place| {
-        let from = revision(&place.list(sure));
-        Watch::open_at_any(apis, &place.path(), from)
+    let watches = places.map(|place| {
+        let from = revision(&place.list(last));
+        [Watch::open_at_any(apis, &place.path(), from), Watch::open(last, &place.path(), from)]
     });
     let stop = AtomicBool::new(false);
     let all_writes: Vec<Vec<Write>> = thread::scope(|scope| {
@@ -154,20 +168,25 @@ fn under_load(namespace: &'static str, apis: &[Api], meanwhile: impl FnOnce()) -
         };
         writers.into_iter().map(join).collect()
     });
-    let (mut broken, mut unknown) = (0, 0);
-    for ((place, mut writes), watch) in places.into_iter().zip(all_writes).zip(&mut watches) {
+    let mut load = Load::default();
+    for ((place, mut writes), watches) in places.into_iter().zip(all_writes).zip(watches) {
         let done = writes.iter().filter(|write| write.outcome != Outcome::Unknown).count();
         assert!(done > 50, "only {done} writes were done");
-        unknown += writes.len() - done;
+        load.unknown += writes.len() - done;
         say(&format!("kube:   {}: {done} writes done, of {}\n", place.resource, writes.len()));
-        writes.push(place.create(sure, "the-end", 9));
-        watch.until(LIMIT, |watch| watch.changes.last().is_some_and(|last| last.name == "the-end"));
-        none(&format!("the watch of {place:?}"), &untold(&writes, &watch.changes));
-        none(&format!("the list of {place:?}"), &unkept(&writes, &held(&place.list(sure))));
-        broken += watch.resumed;
+        writes.push(place.create(last, "the-end", 9));
+        let [broken, broken_at_last] = watches.map(|mut watch| {
+            let at_end =
+                |watch: &Watch| watch.changes.last().is_some_and(|it| it.name == "the-end");
+            watch.until(LIMIT, at_end);
+            none(&format!("the watch of {place:?}"), &untold(&writes, &watch.changes));
+            watch.resumed
+        });
+        load.broken += broken;
+        load.broken_at_last += broken_at_last;
+        none(&format!("the list of {place:?}"), &unkept(&writes, &held(&place.list(last))));
     }
-    assert!(unknown > 0, "nothing died in the middle of a write, so nothing was tested");
-    broken
+    load
 }
 
 /// The addresses of the apiservers that Kubernetes itself believes to be alive. It keeps them in the

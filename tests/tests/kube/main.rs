@@ -3,7 +3,8 @@
 //! and killed.
 //!
 //! Start at [`kubernetes_lives_on_the_store`]: one run in named steps, since a cluster takes long to
-//! start and each step makes the next one harder. The logs of all programs stay in the target
+//! start and each step makes the next one harder. [`kubernetes_lives_in_two_rooms`] has a store and an
+//! apiserver in each room, and loses one of them. The logs of all programs stay in the target
 //! folder under `tests/kube`. With `DUET_KUBE_STORE=etcd` the same runs on etcd, to judge the judge.
 
 #![allow(clippy::unwrap_used)]
@@ -19,11 +20,13 @@ mod history;
 mod objects;
 mod place;
 mod process;
+mod rooms;
 mod store;
 mod watch;
 
 use std::time::Instant;
 
+use pair::Room;
 use tests::programs::{checkout, hold, peers, say};
 
 use api::Api;
@@ -46,6 +49,32 @@ fn kubernetes_lives_on_the_store() {
     controllers(&mut cluster, &b);
     a_store_that_dies(&mut cluster, &b, &pages);
     cluster.must_run();
+    none("the apiservers' logs", &step("all ends in good order", || cluster.stop()));
+}
+
+#[test]
+fn kubernetes_lives_in_two_rooms() {
+    live_in_two_rooms("preferred:b");
+}
+
+#[test]
+fn kubernetes_lives_in_two_rooms_with_a_witness() {
+    live_in_two_rooms("witness");
+}
+
+fn live_in_two_rooms(grants: &str) {
+    let Some(peers) = peers("kubernetes") else { return };
+    let _alone = hold("kube");
+    let mut cluster = step(&format!("two rooms are in sync, with {grants}"), || {
+        let mut cluster = Cluster::start_in_two_rooms(peers, grants);
+        // The room that will be lost is the one that leads.
+        let two = cluster.store.two();
+        if two.until_in_sync() != Room::A {
+            let _ = two.hand_over();
+        }
+        cluster
+    });
+    rooms::share(&mut cluster);
     none("the apiservers' logs", &step("all ends in good order", || cluster.stop()));
 }
 
@@ -76,7 +105,7 @@ fn one_apiserver(cluster: &mut Cluster) -> (Api, Vec<OldPage>) {
 fn two_apiservers(cluster: &mut Cluster, a: &Api) -> Api {
     let b = step("a second apiserver starts", || cluster.start_apiserver("b", Door::Socket));
     step("both show the same", || crash::same_everywhere(a, &b));
-    step("each shows what the other wrote", || crash::read_at_the_other(a, &b));
+    step("each shows what the other wrote", || crash::read_at_the_other(a, &b, "both"));
     step("a lease has one holder", || controllers::hold_a_lease(a, &b));
     crash::must_know_apiservers(&b, &["192.0.2.1", "192.0.2.2"]);
     step("an apiserver dies under load", || crash::hand_over(cluster, ("a", a), &b));

@@ -1,11 +1,14 @@
 //! The store under Kubernetes: `duetd store`, or etcd itself to judge these tests. Start at
-//! [`Store::start`]. It listens at a TCP port with mutual TLS and at a unix socket, as a site's does.
+//! [`Store::start`]. It listens at a TCP port with mutual TLS and at a unix socket, as a site's does. Where
+//! it is two rooms, each apiserver reaches its own room's by the socket ([`Below`]).
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use pair::Room;
+use tests::local_rooms::LocalRooms;
 use tests::programs::plain;
 use tests::server::{duetd, tool};
 
@@ -19,6 +22,64 @@ pub(crate) enum Door {
     Tls,
     /// A unix socket.
     Socket,
+    /// The unix socket of a room.
+    Of(Room),
+}
+
+/// What is under the apiservers.
+#[derive(Debug)]
+pub(crate) enum Below {
+    One(Box<Store>),
+    Two(Box<LocalRooms>),
+}
+
+impl Below {
+    /// The one store.
+    pub(crate) fn one(&mut self) -> &mut Store {
+        match self {
+            Below::One(store) => store,
+            Below::Two(_) => panic!("the cluster has a store in each room"),
+        }
+    }
+
+    /// The two rooms' stores.
+    pub(crate) fn two(&mut self) -> &mut LocalRooms {
+        match self {
+            Below::One(_) => panic!("the cluster has one store"),
+            Below::Two(two) => two,
+        }
+    }
+
+    /// The flags of an apiserver that reaches the store so.
+    pub(crate) fn reached_through(&self, door: Door, certs: &Certs) -> Vec<String> {
+        match (self, door) {
+            (Below::One(store), door) => store.reached_through(door, certs),
+            (Below::Two(two), Door::Of(room)) => reached_at(&two.socket(room)),
+            (Below::Two(_), door) => panic!("a room's store has no {door:?}"),
+        }
+    }
+
+    /// Panics if the store has ended by itself.
+    pub(crate) fn must_run(&mut self) {
+        // Rooms are waited for where it matters; they may be away.
+        if let Below::One(store) = self {
+            store.must_run();
+        }
+    }
+
+    /// Asks it to end.
+    pub(crate) fn stop(self) {
+        match self {
+            Below::One(store) => store.stop(),
+            Below::Two(mut two) => {
+                [Room::A, Room::B].map(|room| two.stop(room)).into_iter().collect()
+            }
+        }
+    }
+}
+
+fn reached_at(socket: &Path) -> Vec<String> {
+    vec![format!("--etcd-servers=unix://{}", socket.display())]
 }
 
 /// A store and its folder, which outlives a kill.
@@ -68,8 +129,7 @@ impl Store {
         Store { command, log, port, socket, program, good_end: (!etcd).then_some(0) }
     }
 
-    /// The flags of an apiserver that reaches the store so.
-    pub(crate) fn reached_through(&self, door: Door, certs: &Certs) -> Vec<String> {
+    fn reached_through(&self, door: Door, certs: &Certs) -> Vec<String> {
         match door {
             Door::Tls => vec![
                 format!("--etcd-servers=https://127.0.0.1:{}", self.port),
@@ -77,7 +137,8 @@ impl Store {
                 format!("--etcd-certfile={}", certs.store_client.cert.display()),
                 format!("--etcd-keyfile={}", certs.store_client.key.display()),
             ],
-            Door::Socket => vec![format!("--etcd-servers=unix://{}", self.socket.display())],
+            Door::Socket => reached_at(&self.socket),
+            Door::Of(room) => panic!("one store has no room {room}"),
         }
     }
 
@@ -87,12 +148,11 @@ impl Store {
         self.program = Program::start("store", &self.command, &self.log);
     }
 
-    pub(crate) fn must_run(&mut self) {
+    fn must_run(&mut self) {
         self.program.must_run();
     }
 
-    /// Asks it to end.
-    pub(crate) fn stop(mut self) {
+    fn stop(mut self) {
         let end = self.program.terminate(Duration::from_secs(30));
         assert_eq!(end, self.good_end, "{}", self.log.display());
     }

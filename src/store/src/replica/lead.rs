@@ -80,10 +80,13 @@ impl Leading {
         self.core.idle() && self.tails.iter().all(|tail| tail.acks.is_empty())
     }
 
-    /// Who waits for something that may or may not last, and who for something that was never begun.
+    /// Who waits for something that may or may not last, and who for something that was never begun or
+    /// changes nothing.
     pub(super) fn end(self) -> (Acks, Acks) {
-        let unknown = self.tails.into_iter().flat_map(|tail| tail.acks).collect();
+        let (reads, writes): (Vec<_>, Vec<_>) = self.tails.into_iter().partition(|tail| tail.reads);
+        let unknown = writes.into_iter().flat_map(|tail| tail.acks).collect();
         let undone = self.group.into_iter().flat_map(|(acks, ..)| acks).chain(self.core.abandon());
+        let undone = reads.into_iter().flat_map(|tail| tail.acks).chain(undone);
         (Acks(unknown), Acks(undone.collect()))
     }
 }
@@ -132,15 +135,20 @@ impl Replica {
         }
     }
 
-    /// Publishes and answers what is acknowledged up to `index`.
+    /// Publishes and answers what is acknowledged up to `index`. A hand-over may have ended this leadership in
+    /// the step that acknowledged: writes are still answered, and what only reads is not.
     pub(super) fn settle(&mut self, now: Time, index: Index) {
-        let readable = self.pair.may_read(now);
+        let (readable, leads) = (self.pair.may_read(now), self.pair.term().is_some());
         while let Some(leading) = &mut self.leading {
-            let ready = |tail: &Tail| tail.last.index <= index && (!tail.reads || readable);
-            if !leading.tails.front().is_some_and(ready) {
+            let waits = |tail: &Tail| tail.last.index > index || (tail.reads && leads && !readable);
+            if leading.tails.front().is_none_or(waits) {
                 return;
             }
             let Some(tail) = leading.tails.pop_front() else { return };
+            if tail.reads && !readable {
+                Acks(tail.acks).refuse(&Refusal::NotLeading);
+                continue;
+            }
             self.publish(tail.state, tail.last, Acks(tail.acks));
         }
     }

@@ -39,6 +39,9 @@ const PATIENCE: Duration = Duration::from_secs(7);
 /// How often is looked whether the link is there, which tells nobody.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// When this room leads, the other one's last answers come within so long: a hand-over may overtake them.
+const LAST_ANSWERS: Duration = Duration::from_millis(300);
+
 const DO: u8 = 1;
 const POINT: u8 = 2;
 
@@ -289,11 +292,15 @@ async fn there(road: &Road, seat: &Seat, request: Bytes, end: Instant) -> Option
     if *changes.borrow_and_update() == Standing::Leads {
         return None;
     }
+    // A leader that stands still never answers, and its connection does not break.
+    let taken_over = async {
+        let _ = changes.wait_for(|standing| *standing == Standing::Leads).await;
+        sleep(LAST_ANSWERS).await;
+    };
     let answer = tokio::select! {
         biased;
         answer = road.peer.call(request, left) => answer,
-        // A leader that stands still never answers, and its connection does not break. This room leads now.
-        _ = changes.wait_for(|standing| *standing == Standing::Leads) => Err(CallError::BrokeOff),
+        () = taken_over => Err(CallError::BrokeOff),
     };
     let mut answer = match answer {
         Ok(answer) => answer,
