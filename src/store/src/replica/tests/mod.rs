@@ -5,6 +5,7 @@ mod rooms;
 
 use pair::{Command, InSync, Room};
 
+use super::{Input, Request};
 use crate::refusal::Refusal;
 use rooms::{ROOMS, Rooms};
 
@@ -124,6 +125,23 @@ fn a_request_during_a_hand_over_is_not_begun() {
     assert!(first.try_recv().unwrap().is_ok());
     assert_eq!(late.try_recv().unwrap().err(), Some(Refusal::NotLeading));
     assert_eq!(rooms.leader(), Some(Room::B));
+}
+
+/// It waits for a write that is acknowledged in the very step that hands over.
+#[test]
+fn what_changes_nothing_is_asked_again_after_a_hand_over() {
+    let mut rooms = Rooms::paired();
+    rooms.slow = Some(Room::B);
+    let mut write = rooms.ask(Room::A, "second");
+    let keys = mvcc::KeyRange { key: b"absent"[..].into(), end: b""[..].into() };
+    let (request, mut nothing) =
+        Request::delete_range(mvcc::DeleteRangeRequest { keys, ..Default::default() });
+    rooms.give(Room::A, Input::Request(request));
+    assert!(nothing.try_recv().is_err(), "it tells what is not acknowledged yet");
+    rooms.command(Room::A, Command::HandOver).unwrap();
+    rooms.hasten();
+    assert!(write.try_recv().unwrap().is_ok());
+    assert_eq!(nothing.try_recv().unwrap().err(), Some(Refusal::NotLeading));
 }
 
 #[test]
