@@ -212,12 +212,11 @@ impl Log {
 
     /// Begins anew behind record `last` of `term`, in a folder that has no segment.
     pub(crate) fn restart(&mut self, last: u64, term: u64) -> Result<(), LogError> {
-        let blank = self.spare.take(self.spare.size()).map_err(LogError::before_write)?;
         let (cluster_id, member_id) = self.ids;
         let first = last + 1;
         let title = Title { cluster_id, member_id, first, previous: 0 };
-        let size = blank.size;
-        let file = name(&*self.disk, blank, &title)?;
+        let (file, size) =
+            self.spare.take(self.spare.size(), |blank| name(&*self.disk, blank, &title))?;
         self.current = Current { file, first, size, offset: START };
         self.older.clear();
         (self.last, self.term, self.previous) = (last, term, 0);
@@ -265,11 +264,9 @@ impl Log {
     /// Goes on in a new segment, which has room for a frame of that size and begins with that record.
     fn turn(&mut self, size: usize, first: u64) -> Result<(), LogError> {
         let least = (START + size + SEAL_SIZE).next_multiple_of(START) as u64;
-        let blank = self.spare.take(least).map_err(LogError::before_write)?;
         let (cluster_id, member_id) = self.ids;
         let title = Title { cluster_id, member_id, first, previous: self.previous };
-        let size = blank.size;
-        let file = name(&*self.disk, blank, &title)?;
+        let (file, size) = self.spare.take(least, |blank| name(&*self.disk, blank, &title))?;
         // From here on the new segment is durable. An empty one, too small for this group, has just
         // lost its name to it.
         if self.current.first != first {
@@ -297,14 +294,18 @@ impl Log {
     }
 }
 
-/// Makes a blank a segment. Without room it stays what it was.
-fn name(disk: &dyn Disk, mut blank: Blank, title: &Title) -> Result<Box<dyn DiskFile>, LogError> {
+/// Makes a blank a segment; the file and its size. Without room it stays what it was.
+fn name(
+    disk: &dyn Disk,
+    mut blank: Blank,
+    title: &Title,
+) -> Result<(Box<dyn DiskFile>, u64), LogError> {
     blank.file.write_at(0, &title.encode()).map_err(LogError::before_write)?;
     blank.file.sync().map_err(LogError::Fatal)?;
     let name = segment::name(title.first);
     disk.rename(segment::SPARE, &name).map_err(LogError::before_write)?;
     disk.sync().map_err(LogError::Fatal)?;
-    Ok(blank.file)
+    Ok((blank.file, blank.size))
 }
 
 /// Makes the first segment of a log.
@@ -313,8 +314,8 @@ pub(crate) fn begin(
     size: u64,
     title: &Title,
 ) -> Result<Box<dyn DiskFile>, LogError> {
-    let blank = Spare::new(disk.clone(), size).take(size).map_err(LogError::before_write)?;
-    name(&**disk, blank, title)
+    let spare = Spare::new(disk.clone(), size);
+    spare.take(size, |blank| name(&**disk, blank, title)).map(|(file, _)| file)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::LogError;
 use super::segment::SPARE;
 use crate::disk::{Disk, DiskFile};
 
@@ -52,12 +53,20 @@ impl Spare {
 
     /// Takes a blank of at least this size under the name [`SPARE`]; makes it if there is none. One
     /// that is being made is waited for: making another would take longer.
-    pub(crate) fn take(&self, least: u64) -> io::Result<Blank> {
+    ///
+    /// `name` gives it another name. Until then no other blank is made: it would take the place of this
+    /// one, which the log already writes to.
+    pub(crate) fn take<T>(
+        &self,
+        least: u64,
+        name: impl FnOnce(Blank) -> Result<T, LogError>,
+    ) -> Result<T, LogError> {
         let mut ready = self.lock();
-        match ready.take() {
-            Some(blank) if blank.size >= least => Ok(blank),
-            _ => make(&*self.disk, least.max(self.size)),
-        }
+        let blank = match ready.take() {
+            Some(blank) if blank.size >= least => blank,
+            _ => make(&*self.disk, least.max(self.size)).map_err(LogError::before_write)?,
+        };
+        name(blank)
     }
 }
 

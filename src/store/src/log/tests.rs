@@ -213,3 +213,37 @@ fn a_gap_is_a_mistake_of_the_caller() {
     let effect = Effect::Grant { id: 1, ttl: 1 };
     let _ = writer.log.append(&[Record { index: 2, term: 1, effect }]);
 }
+
+/// A segment gets its name while the next one is made ready by another thread.
+#[test]
+fn what_is_made_ready_never_takes_the_place_of_what_is_used() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use crate::disk::RealDisk;
+    use crate::recover::{Ids, check, open_sized};
+
+    let folder = tempfile::tempdir().unwrap();
+    let ids = Ids { cluster_id: 1, member_id: 2 };
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(folder.path()).unwrap());
+    let mut opened = open_sized(disk.clone(), ids, 16 << 10, &|_| ()).unwrap();
+    let preparer = opened.log.preparer();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                preparer.prepare().unwrap();
+            }
+        });
+        let mut state = State::new();
+        for index in 1..=300 {
+            let value = vec![b'v'; 5000].into();
+            let request = PutRequest { key: "k".into(), value, ..PutRequest::default() };
+            let effect = state.put(&request).unwrap().1.unwrap();
+            opened.log.append(&[Record { index, term: 1, effect }]).unwrap();
+        }
+        ended.store(true, Ordering::Relaxed);
+    });
+    drop(opened);
+    let report = check(&*disk, &|_| ());
+    assert!(report.is_sound() && report.last.0 == 300, "{report}");
+}
