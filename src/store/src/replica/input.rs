@@ -93,6 +93,8 @@ pub enum Output {
     /// Durable, and the last output: the folder's data is void ([`crate::recover::void`]). The process
     /// ends; the next start begins as a new disk.
     Void(&'static str),
+    /// The last output: what is here contradicts itself. The process ends, and everything stays as it is.
+    Broken(&'static str),
     /// To the peer. May be lost.
     Send(Packet),
     /// To the peer, beside the packets: this message and this state. May break off; either way

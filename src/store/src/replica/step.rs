@@ -23,7 +23,7 @@ use crate::refusal::Refusal;
 /// Entries that are applied in one turn, so that a long catching up does not hold up heartbeats.
 const APPLIED_AT_ONCE: usize = 4096;
 
-/// Why data is given up that contradicts itself: it was not damaged on the disk, where checksums tell.
+/// It was not damaged on the disk, where checksums tell.
 const DAMAGED: &str = "its log does not follow from its state";
 
 /// Bytes of entries that may wait for the disk.
@@ -382,7 +382,7 @@ impl Replica {
         if let Some(writing) = &mut self.writing {
             writing.void = true;
         }
-        let Some(state) = self.state_at(to.index) else { return self.void(DAMAGED) };
+        let Some(state) = self.state_at(to.index) else { return self.broken(DAMAGED) };
         self.outputs.push(Output::Install { state, at: to, told: false });
         self.step(now, Event::Synced(to));
     }
@@ -390,6 +390,13 @@ impl Replica {
     fn void(&mut self, why: &'static str) {
         self.ended = true;
         self.outputs.push(Output::Void(why));
+    }
+
+    /// Its own data contradicts itself, which only a fault of this program can do: nothing is given up, and
+    /// a person has to look.
+    fn broken(&mut self, why: &'static str) {
+        self.ended = true;
+        self.outputs.push(Output::Broken(why));
     }
 
     fn install(&mut self, at: Position, state: State) {
@@ -447,7 +454,7 @@ impl Replica {
             at = position(record);
         }
         if !sound {
-            return self.void(DAMAGED);
+            return self.broken(DAMAGED);
         }
         for (state, at) in published.into_iter().chain([(state, at)]) {
             self.publish(state, at, Acks::default());
@@ -473,7 +480,7 @@ impl Replica {
 
     fn begin_if_leading(&mut self, now: Time) {
         let Some(term) = self.pair.term().filter(|_| self.leading.is_none()) else { return };
-        let Some(head) = self.state_at(self.ring.last().index) else { return self.void(DAMAGED) };
+        let Some(head) = self.state_at(self.ring.last().index) else { return self.broken(DAMAGED) };
         let leap = std::mem::take(&mut self.leap);
         self.leading = Some(Leading::new(self, head, term, leap, now));
     }

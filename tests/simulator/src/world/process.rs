@@ -221,6 +221,7 @@ impl World {
             }
             Output::Persist(register) => self.persist(room, register),
             Output::Void(why) => self.wait(room, Wait::Void(why)),
+            Output::Broken(why) => self.break_off(format!("room {room}: {why}")),
             Output::Send(packet) => self.send(room, &packet),
             Output::Snapshot(message, state) => self.send_snapshot(room, life, message, state),
             Output::Ask(number, ask) => self.ask(room, life, number, ask),

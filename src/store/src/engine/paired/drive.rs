@@ -189,6 +189,9 @@ impl Drive {
                 let reason = format!("{why}; the next start begins with an empty folder");
                 return Err(self.fail(Failure { reason: reason.into(), void: true }));
             }
+            Output::Broken(why) => {
+                return Err(self.fail(Failure { reason: why.into(), void: false }));
+            }
             Output::Send(packet) => {
                 if let Some(link) = &self.link {
                     link.send(packet.encode(), packet.is_urgent());

@@ -243,6 +243,7 @@ impl Rooms {
                 self.rooms[at(room)].process = None;
                 self.start(room);
             }
+            Output::Broken(why) => panic!("room {room}: {why}"),
             Output::Send(packet) => {
                 let bytes = packet.encode();
                 let packet = Packet::decode(&bytes).unwrap();
