@@ -91,17 +91,15 @@ impl Live {
     /// this one's: who was to hear of it looks into the history, and is told that it is compacted.
     fn skip(&mut self, compacted: i64) {
         let next = self.revision + 1;
-        let late = |watch: &Watch| watch.from.max(next) < compacted;
-        let fallen: Vec<u64> = self
-            .watches
-            .iter()
-            .filter(|(_, watch)| late(watch))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in fallen {
+        let late = |(number, watch): (&u64, &Watch)| (watch.from.max(next), *number);
+        let mut fallen: Vec<(i64, u64)> =
+            self.watches.iter().map(late).filter(|(from, _)| *from < compacted).collect();
+        // A stream looks after the one with the lowest revision first, also while this goes on.
+        fallen.sort_unstable();
+        for (from, number) in fallen {
             if let Some(watch) = self.watches.get(&number) {
                 if let Some(own) = lock(&watch.queue.inner).watches.get_mut(&watch.id) {
-                    own.place = Place::Behind(watch.from.max(next));
+                    own.place = Place::Behind(from);
                 }
                 watch.queue.wake.notify_one();
             }
