@@ -17,6 +17,7 @@ mod recent;
 mod records;
 mod report;
 mod room;
+mod text;
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,21 +1,13 @@
 //! Which files a data folder has, and whose it is. Start at [`Folder::survey`]. Reads names and the small
 //! file `meta`; no checkpoint and no segment.
 
-use std::fmt::Write;
-use std::io::Read;
-
-use super::{Ids, OpenError};
+use super::{Ids, OpenError, text};
 use crate::checkpoint;
-use crate::disk::{Disk, Reader};
+use crate::disk::Disk;
 use crate::log::segment;
 
 /// The file that says whose folder it is. It is made last: with it, the folder must have a log.
 pub(super) const META: &str = "meta";
-const META_NEXT: &str = "meta-next";
-/// More than `meta` ever has.
-const META_MAX: u64 = 4096;
-
-const FORMAT: u32 = 1;
 
 /// A checkpoint or a segment.
 #[derive(Clone, Debug)]
@@ -54,11 +46,15 @@ impl Folder {
             } else if let Some(first) = segment::first_of(&entry.name) {
                 folder.segments.push(part(first));
             } else if entry.name == META {
-                folder.meta = Some(match load_meta(disk) {
+                let meta = text::read(disk, META)
+                    .and_then(|found| parse_meta(&found.ok_or_else(|| text::damaged(META))?));
+                folder.meta = Some(match meta {
                     Err(OpenError::Damaged { what, .. }) => Err(what),
                     meta => Ok(meta?),
                 });
-            } else if [META_NEXT, checkpoint::UNFINISHED, segment::SPARE].contains(&&*entry.name) {
+            } else if entry.name == text::unfinished(META)
+                || [checkpoint::UNFINISHED, segment::SPARE].contains(&&*entry.name)
+            {
                 folder.unfinished.push(entry.name);
             } else if entry.name == super::install::INSTALL {
                 folder.installing = true;
@@ -72,50 +68,26 @@ impl Folder {
     }
 }
 
-fn load_meta(disk: &dyn Disk) -> Result<Ids, OpenError> {
-    let file = disk.open(META).map_err(OpenError::io("open", META))?;
-    let mut bytes = Vec::new();
-    let read = Reader::new(&*file, |_| ()).take(META_MAX).read_to_end(&mut bytes);
-    read.map_err(OpenError::io("read", META))?;
-    parse_meta(&bytes)
-}
-
-/// Reads the text of `meta`: lines of a word and a number, the last of them a checksum.
-pub(super) fn parse_meta(bytes: &[u8]) -> Result<Ids, OpenError> {
-    let damaged = || OpenError::damaged(META, 0, "it is not as a store writes it");
-    let text = std::str::from_utf8(bytes).map_err(|_| damaged())?;
-    let first = text.lines().next().ok_or_else(damaged)?;
-    let format = first.strip_prefix("duet store, format ").ok_or_else(damaged)?;
-    let found = format.parse().map_err(|_| damaged())?;
-    if found != FORMAT {
-        return Err(OpenError::Format { file: META.to_owned(), found, known: FORMAT });
-    }
-    let number = |word: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(word)?.strip_prefix(' '))?;
-        u64::from_str_radix(line, 16).ok()
+/// Reads the text of `meta`: lines of a word and a number.
+pub(super) fn parse_meta(found: &str) -> Result<Ids, OpenError> {
+    let lines = text::lines(META, found, "duet store")?;
+    let number = |line: &str, word| u64::from_str_radix(line.strip_prefix(word)?, 16).ok();
+    let ids = match lines[..] {
+        [cluster, member] => number(cluster, "cluster ").zip(number(member, "member ")),
+        _ => None,
     };
-    let cluster_id = number("cluster").ok_or_else(damaged)?;
-    let member_id = number("member").ok_or_else(damaged)?;
-    let ids = Ids { cluster_id, member_id };
-    if text == meta(&ids) { Ok(ids) } else { Err(damaged()) }
+    let ids = ids.map(|(cluster_id, member_id)| Ids { cluster_id, member_id });
+    ids.filter(|ids| meta(ids) == found).ok_or_else(|| text::damaged(META))
 }
 
 /// The text of `meta`.
 pub(super) fn meta(ids: &Ids) -> String {
     let Ids { cluster_id, member_id } = ids;
-    let mut text = format!(
-        "duet store, format {FORMAT}\ncluster {cluster_id:016x}\nmember {member_id:016x}\n"
-    );
-    let checksum = crc32c::crc32c(text.as_bytes());
-    writeln!(text, "checksum {checksum:08x}").expect("a String takes all");
-    text
+    text::sealed(format!(
+        "duet store, format 1\ncluster {cluster_id:016x}\nmember {member_id:016x}\n"
+    ))
 }
 
 pub(super) fn write_meta(disk: &dyn Disk, ids: &Ids) -> Result<(), OpenError> {
-    let failed = || OpenError::io("write", META);
-    let mut file = disk.create(META_NEXT).map_err(failed())?;
-    file.write_at(0, meta(ids).as_bytes()).map_err(failed())?;
-    file.sync().map_err(failed())?;
-    disk.rename(META_NEXT, META).map_err(failed())?;
-    disk.sync().map_err(failed())
+    text::write(disk, META, &meta(ids))
 }

@@ -8,19 +8,17 @@
 //! ```
 
 use std::fmt::Write;
-use std::io::Read;
 
 use pair::{Register, Room, wire};
 
 use super::OpenError;
 use super::folder::Folder;
-use crate::disk::{Disk, Reader};
+use super::text::{damaged, lines, read, remove, sealed, write};
+use crate::disk::Disk;
 
 pub(super) const ROOM: &str = "room";
 pub(super) const REGISTER: &str = "register";
 pub(super) const VOID: &str = "void";
-/// More than any of them ever has.
-const MOST: u64 = 4096;
 
 /// Whose folder it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +60,7 @@ pub fn open_room(
         let what = format!("it is of room {} of site {}", own.room, own.site);
         return Err(OpenError::Foreign { file: ROOM.to_owned(), what });
     }
-    let voided = read(disk, VOID)?;
+    let voided = read(disk, VOID)?.map(|text| parse_void(&text)).transpose()?;
     let register = match read(disk, REGISTER)? {
         Some(text) if voided.is_none() => Some(parse_register(&text)?),
         _ => None,
@@ -88,7 +86,6 @@ pub fn open_room(
         remove(disk, VOID)?;
         disk.sync().map_err(OpenError::io("sync", "the names"))?;
     }
-    let voided = voided.and_then(|text| Some(text.lines().nth(1)?.to_owned()));
     Ok(RoomFiles { incarnation, start, register, voided })
 }
 
@@ -124,7 +121,7 @@ fn room(place: &Place, incarnation: u64, start: u64) -> String {
 }
 
 fn parse_room(text: &str) -> Result<(Place, u64, u64), OpenError> {
-    let lines = lines(ROOM, text, "duet room, format ")?;
+    let lines = lines(ROOM, text, "duet room")?;
     let read = || {
         let [site, room, incarnation, start] = lines[..] else { return None };
         let room = match room.strip_prefix("room ")? {
@@ -139,6 +136,13 @@ fn parse_room(text: &str) -> Result<(Place, u64, u64), OpenError> {
     read().ok_or_else(|| damaged(ROOM))
 }
 
+fn parse_void(text: &str) -> Result<String, OpenError> {
+    match lines(VOID, text, "duet void")?[..] {
+        [why] => Ok(why.to_owned()),
+        _ => Err(damaged(VOID)),
+    }
+}
+
 fn register_text(register: &Register) -> String {
     let mut text = format!("duet register, format 1\n{register}\n");
     for byte in wire::encode(register) {
@@ -149,83 +153,16 @@ fn register_text(register: &Register) -> String {
 }
 
 fn parse_register(text: &str) -> Result<Register, OpenError> {
-    let lines = lines(REGISTER, text, "duet register, format ")?;
+    let lines = lines(REGISTER, text, "duet register")?;
     let [_, digits] = lines[..] else { return Err(damaged(REGISTER)) };
     let byte = |at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
     let bytes: Option<Vec<u8>> = (0..digits.len()).step_by(2).map(byte).collect();
     wire::decode(&bytes.ok_or_else(|| damaged(REGISTER))?).map_err(|_| damaged(REGISTER))
 }
 
-/// The lines between the first, which says the format, and the checksum.
-fn lines<'a>(file: &str, text: &'a str, first: &str) -> Result<Vec<&'a str>, OpenError> {
-    let mut lines: Vec<&str> = text.lines().collect();
-    if lines.len() < 2 {
-        return Err(damaged(file));
-    }
-    let format = lines.remove(0).strip_prefix(first).ok_or_else(|| damaged(file))?;
-    let found = format.parse().map_err(|_| damaged(file))?;
-    if found != 1 {
-        return Err(OpenError::Format { file: file.to_owned(), found, known: 1 });
-    }
-    lines.pop();
-    Ok(lines)
-}
-
-fn sealed(mut text: String) -> String {
-    let checksum = crc32c::crc32c(text.as_bytes());
-    writeln!(text, "checksum {checksum:08x}").expect("a String takes all");
-    text
-}
-
-fn damaged(file: &str) -> OpenError {
-    OpenError::damaged(file, 0, "it is not as a store writes it")
-}
-
-/// The text of a file, if it is there and its checksum fits.
-fn read(disk: &dyn Disk, name: &str) -> Result<Option<String>, OpenError> {
-    let file = match disk.open(name) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(OpenError::io("open", name))?,
-    };
-    let mut text = String::new();
-    let read = Reader::new(&*file, |_| ()).take(MOST).read_to_string(&mut text);
-    match read {
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(damaged(name)),
-        read => read.map_err(OpenError::io("read", name))?,
-    };
-    let body = text.rfind("checksum ").ok_or_else(|| damaged(name))?;
-    if sealed(text[..body].to_owned()) == text { Ok(Some(text)) } else { Err(damaged(name)) }
-}
-
-fn write(disk: &dyn Disk, name: &'static str, text: &str) -> Result<(), OpenError> {
-    let failed = || OpenError::io("write", name);
-    let next = unfinished(name);
-    // What an interrupted write left.
-    remove(disk, &next)?;
-    let mut file = disk.create(&next).map_err(failed())?;
-    file.write_at(0, text.as_bytes()).map_err(failed())?;
-    file.sync().map_err(failed())?;
-    disk.rename(&next, name).map_err(failed())?;
-    disk.sync().map_err(failed())
-}
-
-/// The name of one of these files while it is written.
-fn unfinished(name: &str) -> String {
-    format!("{name}-next")
-}
-
 /// Whether it is one of these files, whole or not.
 pub(super) fn is_ours(name: &str) -> bool {
     [ROOM, REGISTER, VOID].contains(&name.strip_suffix("-next").unwrap_or(name))
-}
-
-fn remove(disk: &dyn Disk, name: &str) -> Result<(), OpenError> {
-    match disk.remove(name) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(OpenError::io("remove", name)(error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Removes the data; the names are synced by who calls.

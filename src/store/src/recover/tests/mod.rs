@@ -93,15 +93,16 @@ fn meta_is_text_for_people() {
         checksum ec31e7c8
     "#]]
     .assert_eq(&text);
-    assert_eq!(folder::parse_meta(text.as_bytes()).unwrap(), IDS);
+    assert_eq!(folder::parse_meta(&text).unwrap(), IDS);
     for at in 0..text.len() {
         let mut bytes = text.clone().into_bytes();
         bytes[at] ^= 4;
-        assert!(folder::parse_meta(&bytes).is_err(), "byte {at}");
-        assert!(folder::parse_meta(&text.as_bytes()[..at]).is_err(), "{at} bytes");
+        let changed = String::from_utf8(bytes).unwrap();
+        assert!(folder::parse_meta(&changed).is_err(), "byte {at}");
+        assert!(folder::parse_meta(&text[..at]).is_err(), "{at} bytes");
     }
     let newer = text.replace("format 1", "format 2");
-    let error = folder::parse_meta(newer.as_bytes()).unwrap_err().to_string();
+    let error = folder::parse_meta(&newer).unwrap_err().to_string();
     assert_eq!(error, "meta has format 2, and this version reads format 1");
 }
 
