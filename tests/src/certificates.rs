@@ -24,6 +24,7 @@ impl Authority {
     /// If they cannot be written.
     #[must_use]
     pub fn new(folder: &Path, name: &str) -> Authority {
+        fs::create_dir_all(folder).expect("the folder can be made");
         let key = KeyPair::generate().expect("ring makes keys");
         let mut params = CertificateParams::new([]).expect("no name is wrong");
         params.distinguished_name.push(DnType::CommonName, format!("authority {name}"));

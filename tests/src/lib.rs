@@ -7,6 +7,7 @@
 
 pub mod bad_wire;
 pub mod bytes;
+pub mod certificates;
 pub mod chance;
 pub mod demo;
 pub mod judge;
@@ -20,3 +21,4 @@ pub mod server;
 pub mod tools;
 pub mod two_rooms;
 pub mod wire;
+pub mod witnessing;

@@ -1,5 +1,5 @@
-//! The witness outside: the library that `duetd witness` runs, with real sockets, certificates and files.
-//! Start at [`Witness::start`].
+//! The witness of two rooms: the library that `duetd witness` runs, with real sockets, certificates and
+//! files. Start at [`Witness::start`].
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,7 @@ use witness::disk::{RealDisk, Use};
 use witness::serve::{ServeError, Server, Settings};
 use witness::{DEFAULT_SERVER_NAME, Keeper, edit};
 
-use super::{Cables, CertificateAuthority, Side};
-
-/// Where it listens.
-const PORT: u16 = 2377;
+use crate::certificates::Authority;
 
 /// How long it has to end.
 const ENDING: Duration = Duration::from_secs(10);
@@ -26,6 +23,8 @@ const ENDING: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Witness {
     data: PathBuf,
+    /// Where it listens, with the port that was chosen.
+    address: SocketAddr,
     own: (PathBuf, PathBuf),
     ca: PathBuf,
     runtime: Runtime,
@@ -40,17 +39,18 @@ struct Running {
 }
 
 impl Witness {
-    /// Adds a site, whose authority's certificate is given, and serves it.
+    /// Adds a site, whose authority's certificate is given, and serves it at this address.
     ///
     /// # Panics
     /// If it cannot.
     #[must_use]
-    pub(super) fn start(folder: &Path, site: &str, site_ca: &str) -> Witness {
-        let authority = CertificateAuthority::new(folder, "witness");
+    pub fn start(folder: &Path, site: &str, site_ca: &str, address: SocketAddr) -> Witness {
+        let authority = Authority::new(folder, "witness");
         let own = authority.sign("witness", DEFAULT_SERVER_NAME);
         let data = folder.join("witness");
         let runtime = Runtime::new().expect("threads can be started");
-        let mut witness = Witness { data, own, ca: authority.file, runtime, running: None };
+        let mut witness =
+            Witness { data, address, own, ca: authority.file, runtime, running: None };
         let disk = RealDisk::open(&witness.data, Use::Edit).expect("the folder can be written");
         let name = site.parse().expect("it is a label");
         let generation = Generation::new(7).expect("it is not 0");
@@ -60,13 +60,13 @@ impl Witness {
         witness
     }
 
-    /// What the rooms' command line says of it.
+    /// What the rooms' command line says of it, which reach it at these hosts.
     #[must_use]
-    pub(super) fn words(&self) -> Vec<String> {
-        let url = |side: Side| format!("https://{}:{PORT}", Cables::world(side));
+    pub fn words(&self, hosts: &[&str]) -> Vec<String> {
+        let url = |host: &&str| format!("https://{host}:{}", self.address.port());
         vec![
             "--authority=witness".to_owned(),
-            format!("--witness-urls={},{}", url(Side::A), url(Side::B)),
+            format!("--witness-urls={}", hosts.iter().map(url).collect::<Vec<_>>().join(",")),
             format!("--witness-trusted-ca-file={}", self.ca.display()),
         ]
     }
@@ -87,10 +87,10 @@ impl Witness {
         assert!(self.running.is_none(), "the witness runs already");
         let disk = RealDisk::open(&self.data, Use::Serve).expect("the folder is no other one's");
         let keeper = Keeper::start(Arc::new(disk)).expect("the folder can be read");
-        let address = SocketAddr::from(([0, 0, 0, 0], PORT));
-        let settings = Settings::new(vec![address], self.own.0.clone(), self.own.1.clone());
+        let settings = Settings::new(vec![self.address], self.own.0.clone(), self.own.1.clone());
         let server = self.runtime.block_on(Server::bind(settings, keeper));
-        let server = server.expect("the port is free in a new world");
+        let server = server.expect("the address is free");
+        self.address = server.addresses()[0];
         let (stop, stopped) = oneshot::channel::<()>();
         let task = self.runtime.spawn(server.run(async { drop(stopped.await) }));
         self.running = Some(Running { stop, task });

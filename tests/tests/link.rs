@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -11,10 +10,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pair::Room;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use store::peer::{CallError, Config, Handler, LinkStatus, Peer, SnapshotSink};
 use tempfile::TempDir;
 use tests::bad_wire::{Way, Wire};
+use tests::certificates::Authority;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
@@ -114,28 +113,22 @@ impl Heard {
 impl Rooms {
     async fn start() -> Rooms {
         let folder = tempfile::tempdir().unwrap();
-        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        fs::write(folder.path().join("ca.pem"), ca.pem()).unwrap();
+        let authority = Authority::new(folder.path(), "site");
         let ports = lab::free_ports(2).unwrap();
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (from_a, from_b) = (Wire::new(at(0), at(ports[1])), Wire::new(at(0), at(ports[0])));
         let config = |room: Room, port, wire: &Wire| {
-            let path = |end: &str| folder.path().join(format!("room-{room}.{end}"));
-            let key = KeyPair::generate().unwrap();
-            let name = vec![format!("room-{room}.north.duet.internal")];
-            let signed = CertificateParams::new(name).unwrap().signed_by(&key, &ca).unwrap();
-            fs::write(path("pem"), signed.pem()).unwrap();
-            fs::write(path("key"), key.serialize_pem()).unwrap();
+            let name = format!("room-{room}");
+            let (cert_file, key_file) =
+                authority.sign(&name, &format!("{name}.north.duet.internal"));
             Config {
                 site: "north".to_owned(),
                 room,
                 listen: vec![at(port)],
                 peers: vec![wire.address().to_string()],
-                cert_file: path("pem"),
-                key_file: path("key"),
-                ca_file: folder.path().join("ca.pem"),
+                cert_file,
+                key_file,
+                ca_file: authority.file.clone(),
                 release: "a test".to_owned(),
             }
         };

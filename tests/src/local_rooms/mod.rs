@@ -5,9 +5,6 @@
 //! [`LocalRooms::hand_over`], and [`LocalRooms::return_room`] to end them) and of wires
 //! ([`LocalRooms::wire`]). Everything ends when the value is dropped.
 
-mod certificates;
-mod witness;
-
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,9 +18,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::bad_wire::Wire;
+use crate::certificates::Authority;
 use crate::server::{Make, Plan, Server};
-use certificates::Authority;
-use witness::Witness;
+use crate::witnessing::Witness;
 
 /// The site's name.
 pub const SITE: &str = "demo";
@@ -95,10 +92,13 @@ impl LocalRooms {
     pub fn start(setup: Setup) -> LocalRooms {
         let Setup { folder, grants, wired, words } = setup;
         let authority = Authority::new(&folder, "site");
-        let witness = (grants == "witness").then(|| Witness::start(&folder, SITE, &authority));
-        let granting = witness
-            .as_ref()
-            .map_or_else(|| vec![format!("--authority={grants}")], |witness| witness.words.clone());
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let witness =
+            (grants == "witness").then(|| Witness::start(&folder, SITE, &authority.pem, any));
+        let granting = witness.as_ref().map_or_else(
+            || vec![format!("--authority={grants}")],
+            |witness| witness.words(&["127.0.0.1"]),
+        );
         // A socket's path has at most 107 bytes, and the folder of the tests may be a deep one.
         let sockets = tempfile::Builder::new().prefix("duet-rooms-").tempdir();
         let sockets = sockets.expect("temporary folders can be made");
@@ -110,7 +110,6 @@ impl LocalRooms {
         let rooms = Server::start_together(|| {
             let ports = lab::free_ports(2).expect("the loopback has free ports");
             let at = |room: Room| SocketAddr::from((Ipv4Addr::LOCALHOST, ports[room as usize]));
-            let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
             let wire = |room: Room| Wire::new(any, at(room.other()));
             wires = wired.then(|| [Room::A, Room::B].map(wire));
             let plan = |room: Room| {

@@ -11,12 +11,10 @@
 
 mod alone;
 mod cables;
-mod certificates;
 mod room;
-mod witness;
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -26,20 +24,23 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::bad_wire::Wire;
+use crate::certificates::Authority;
 use crate::programs::{kept, plain, say};
 use crate::run::run;
+use crate::witnessing::Witness;
 
 pub use alone::{alone, in_a_world_of_its_own};
 pub use cables::{Cable, Cables, Netem};
-pub use certificates::Authority as CertificateAuthority;
 pub use room::{Room, RoomPlan};
-pub use witness::Witness;
 
 /// The name of the site.
 pub const SITE: &str = "proof";
 
 /// What takes longer than this does not come: some times what it takes on a busy computer.
 pub const LONG: Duration = Duration::from_secs(30);
+
+/// Where the witness listens: both rooms reach it, each at a host of its own.
+const WITNESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 2377);
 
 /// Which room is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +91,7 @@ pub struct Site {
     /// There if it grants.
     pub witness: Option<Witness>,
     /// Certificates.
-    pub authority: CertificateAuthority,
+    pub authority: Authority,
     /// Where file systems were mounted.
     mounts: Vec<PathBuf>,
     folder: TempDir,
@@ -105,14 +106,16 @@ impl Site {
     pub fn plan(grants: Grants) -> Site {
         let folder = TempDir::new_in(kept("two-rooms")).expect("the target folder can be written");
         let cables = Cables::lay();
-        let authority = CertificateAuthority::new(folder.path(), "site");
+        let authority = Authority::new(folder.path(), "site");
         let witness = (grants == Grants::Witness)
-            .then(|| Witness::start(folder.path(), SITE, &authority.pem));
+            .then(|| Witness::start(folder.path(), SITE, &authority.pem, WITNESS));
         let switch = switch(folder.path());
         let rooms = Side::BOTH.map(|side| {
             let mut plan = RoomPlan::new(side, folder.path(), &authority);
             match (grants, &witness) {
-                (Grants::Witness, Some(witness)) => plan.words.extend(witness.words()),
+                (Grants::Witness, Some(witness)) => {
+                    plan.words.extend(witness.words(&Side::BOTH.map(Cables::world)))
+                }
                 (Grants::Power, _) => {
                     plan.words.push("--authority=power".into());
                     plan.words.push(format!("--power-off-command={}", switch.display()));

@@ -12,7 +12,8 @@ use serde_json::Value;
 use store::client;
 use tokio::runtime::Runtime;
 
-use super::{Cables, CertificateAuthority, LONG, SITE, Side, wait};
+use super::{Cables, LONG, SITE, Side, wait};
+use crate::certificates::Authority;
 use crate::programs::plain;
 use crate::run::{Said, run};
 use crate::server::duetd;
@@ -52,7 +53,7 @@ pub struct RoomPlan {
 }
 
 impl RoomPlan {
-    pub(super) fn new(side: Side, folder: &Path, authority: &CertificateAuthority) -> RoomPlan {
+    pub(super) fn new(side: Side, folder: &Path, authority: &Authority) -> RoomPlan {
         let room = side.letter();
         RoomPlan {
             side,

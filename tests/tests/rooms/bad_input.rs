@@ -4,9 +4,10 @@ use std::fs;
 use std::mem::swap;
 use std::path::Path;
 
+use tests::certificates::Authority;
 use tests::programs::{checkout, hold, plain, target};
 use tests::run::run;
-use tests::two_rooms::{CertificateAuthority, Grants, LONG, Room, SITE, Side, Site, alone};
+use tests::two_rooms::{Grants, LONG, Room, SITE, Side, Site, alone};
 
 use super::load::Load;
 
@@ -87,7 +88,7 @@ fn swapped_certificates() {
 fn a_certificate_of_another_site() {
     alone(|| {
         let (mut site, load) = worked(Grants::Witness);
-        let stranger = CertificateAuthority::new(site.folder(), "stranger");
+        let stranger = Authority::new(site.folder(), "stranger");
         let (own, ca) = (site.room(Side::B).plan.own.clone(), site.room(Side::B).plan.ca.clone());
         site.room_mut(Side::B).plan.own =
             stranger.sign("stranger", &format!("room-b.{SITE}.duet.internal"));

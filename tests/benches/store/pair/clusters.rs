@@ -1,10 +1,9 @@
 //! The clusters that are compared. Start at [`Clusters::start`].
 
-use std::fs;
 use std::path::Path;
 
 use pair::Room;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tests::certificates::Authority;
 use tests::local_rooms::{LocalRooms, Setup};
 use tests::server::{Make, Plan, Server};
 use tests::wire::etcdserverpb as pb;
@@ -95,16 +94,9 @@ impl Cluster {
 
 /// An etcd of so many members, with TLS between them.
 fn start_etcd(folder: &Path, count: usize) -> Vec<Server> {
-    fs::create_dir_all(folder).unwrap();
     let file = |name: &str| folder.join(name);
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let peer = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-    fs::write(file("ca.pem"), authority.pem()).unwrap();
-    fs::write(file("peer.pem"), peer.signed_by(&key, &authority).unwrap().pem()).unwrap();
-    fs::write(file("peer.key"), key.serialize_pem()).unwrap();
+    let authority = Authority::new(folder, "peers");
+    let (cert, key) = authority.sign("peer", "127.0.0.1");
 
     Server::start_together(|| {
         let url = |port| format!("https://127.0.0.1:{port}");
@@ -119,9 +111,9 @@ fn start_etcd(folder: &Path, count: usize) -> Vec<Server> {
                 format!("--initial-advertise-peer-urls={url}"),
                 format!("--initial-cluster={}", all.join(",")),
                 "--peer-client-cert-auth".to_owned(),
-                format!("--peer-trusted-ca-file={}", file("ca.pem").display()),
-                format!("--peer-cert-file={}", file("peer.pem").display()),
-                format!("--peer-key-file={}", file("peer.key").display()),
+                format!("--peer-trusted-ca-file={}", authority.file.display()),
+                format!("--peer-cert-file={}", cert.display()),
+                format!("--peer-key-file={}", key.display()),
             ];
             let plan = Plan::new(Make::Etcd, file(&format!("member{at}")));
             words.into_iter().fold(plan, Plan::word)
