@@ -4,7 +4,11 @@
 //! The class is the first part of a diagnostic's code, such as `integrity::backup`. Scripts and units
 //! rely on the numbers, so a line here is added, never changed.
 
+use std::process::ExitCode;
+
 use miette::Diagnostic;
+
+use crate::console;
 
 /// What has no class of its own.
 pub(crate) const OTHER: u8 = 1;
@@ -40,6 +44,14 @@ pub(crate) fn code(failure: &dyn Diagnostic) -> u8 {
         next = diagnostic.diagnostic_source();
     }
     OTHER
+}
+
+/// Ends a command: says what went wrong, if something did.
+pub(crate) fn end(done: Result<ExitCode, miette::Report>) -> ExitCode {
+    done.unwrap_or_else(|error| {
+        console::error(error.as_ref());
+        ExitCode::from(code(error.as_ref()))
+    })
 }
 
 #[cfg(test)]

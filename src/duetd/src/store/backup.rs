@@ -11,8 +11,7 @@ use ::store::wire::proto::SnapshotRequest;
 use clap::Args;
 use serde::Serialize;
 
-use super::endpoint::{self, Certificates};
-use super::{ENDPOINT, restore};
+use super::{endpoint, restore};
 use crate::{console, durable};
 
 #[derive(Debug, Args)]
@@ -20,12 +19,8 @@ pub(crate) struct Backup {
     /// The file to write; one that is there is replaced when the new one is whole
     file: PathBuf,
 
-    /// The store
-    #[arg(long, value_name = "URL", alias = "endpoints", default_value = ENDPOINT)]
-    endpoint: String,
-
     #[command(flatten)]
-    certificates: Certificates,
+    store: endpoint::Store,
 
     /// Print JSON for a script
     #[arg(long)]
@@ -69,7 +64,7 @@ struct Done<'a> {
 impl Backup {
     /// Receives, verifies, names.
     pub(crate) fn run(self) -> Result<ExitCode, miette::Report> {
-        let Backup { file: path, endpoint, certificates, json } = self;
+        let Backup { file: path, store: endpoint::Store { endpoint, certificates }, json } = self;
         let failed = |source| BackupError::Write { path: path.clone(), source };
         let fresh = durable::Fresh::begin(&path, 0o600).map_err(failed)?;
         endpoint::within(async {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use ::store::client::{Client, ClientError, ClientTls};
 use clap::Args;
 
+use super::ENDPOINT;
+
 /// The certificates for an endpoint that begins with `https` or `unixs`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Certificates {
@@ -20,6 +22,17 @@ pub(crate) struct Certificates {
     /// The key of that certificate, PEM
     #[arg(long, value_name = "FILE", requires = "cert", env = "ETCDCTL_KEY")]
     key: Option<PathBuf>,
+}
+
+/// The store that a command asks.
+#[derive(Debug, Args)]
+pub(crate) struct Store {
+    /// The store
+    #[arg(long, value_name = "URL", alias = "endpoints", default_value = ENDPOINT)]
+    pub(crate) endpoint: String,
+
+    #[command(flatten)]
+    pub(crate) certificates: Certificates,
 }
 
 impl Certificates {

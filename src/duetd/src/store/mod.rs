@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use crate::{console, exit};
+use crate::exit;
 
 /// The data folder of a node's store (duet-store.service).
 const DATA_DIR: &str = "/var/lib/duet-store";
@@ -108,10 +108,7 @@ impl Store {
             Some(Command::HandOver(hand_over)) => hand_over.run(),
             Some(Command::GoOnAlone(go_on_alone)) => go_on_alone.run(),
         };
-        done.unwrap_or_else(|error| {
-            console::error(error.as_ref());
-            ExitCode::from(exit::code(error.as_ref()))
-        })
+        exit::end(done)
     }
 }
 

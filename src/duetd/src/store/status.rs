@@ -8,19 +8,14 @@ use ::store::client::{self, ClientTls};
 use clap::Args;
 use serde_json::Value;
 
-use super::ENDPOINT;
-use super::endpoint::{self, Certificates};
+use super::endpoint;
 use crate::console;
 
 /// Where the store is, and how it is told.
 #[derive(Debug, Args)]
 pub(crate) struct Asked {
-    /// The store
-    #[arg(long, value_name = "URL", alias = "endpoints", default_value = ENDPOINT)]
-    endpoint: String,
-
     #[command(flatten)]
-    certificates: Certificates,
+    store: endpoint::Store,
 
     /// Print JSON for a script
     #[arg(long)]
@@ -96,11 +91,11 @@ impl Asked {
     }
 
     fn ask(&self, method: http::Method, path: &str) -> Result<Value, miette::Report> {
-        let tls: Option<ClientTls> = self.certificates.tls();
+        let tls: Option<ClientTls> = self.store.certificates.tls();
         let (status, text) = endpoint::within(async {
-            Ok(client::page(&self.endpoint, tls.as_ref(), method, path).await?)
+            Ok(client::page(&self.store.endpoint, tls.as_ref(), method, path).await?)
         })?;
-        let endpoint = || self.endpoint.clone();
+        let endpoint = || self.store.endpoint.clone();
         let value: Value = serde_json::from_str(&text)
             .map_err(|_| StatusError::NoAnswer { endpoint: endpoint() })?;
         if status.is_success() {

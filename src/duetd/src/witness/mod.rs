@@ -17,7 +17,7 @@ use ::witness::disk::{FolderError, RealDisk, Use};
 use clap::{Args, Subcommand};
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::{console, exit};
+use crate::exit;
 
 /// The data folder of duet-witness.service.
 const DATA_DIR: &str = "/var/lib/duet-witness";
@@ -59,10 +59,7 @@ impl Witness {
             Some(Command::Site(site)) => site.run(),
             Some(Command::Renew(renew)) => renew.run(),
         };
-        done.unwrap_or_else(|error| {
-            console::error(error.as_ref());
-            ExitCode::from(exit::code(error.as_ref()))
-        })
+        exit::end(done)
     }
 }
 

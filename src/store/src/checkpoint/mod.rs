@@ -127,6 +127,13 @@ pub(crate) fn name(index: u64) -> String {
     format!("checkpoint-{index:020}")
 }
 
+/// The last record of the newest checkpoint, and its size in bytes; 0 of both if there is none.
+pub(crate) fn newest(disk: &dyn Disk) -> (u64, u64) {
+    let entries = disk.list().ok().into_iter().flatten();
+    let checkpoints = entries.filter_map(|entry| Some((index_of(&entry.name)?, entry.len)));
+    checkpoints.max().unwrap_or_default()
+}
+
 /// The index in a checkpoint's name.
 pub(crate) fn index_of(name: &str) -> Option<u64> {
     name.strip_prefix("checkpoint-").filter(|digits| digits.len() == 20)?.parse().ok()

@@ -73,18 +73,12 @@ pub(super) fn open(
 ) -> Result<Engine, OpenError> {
     let Opened { state, log, mut stamp, .. } =
         recover::open_sized(disk.clone(), options.ids.clone(), options.segment_bytes, progress)?;
-    let checkpoint = disk.list().ok().into_iter().flatten();
-    let checkpoint =
-        checkpoint.filter_map(|entry| Some((checkpoint::index_of(&entry.name)?, entry.len)));
-    let (covered, checkpoint_bytes) = checkpoint.max().unwrap_or_default();
     // A term of its own tells this run's entries from those of the run before.
     stamp.term += 1;
     let shared = Arc::new(Shared::new(&stamp, state.clone(), &options));
-    shared.counters.checkpoint_bytes.set(checkpoint_bytes);
-    *super::lock(&shared.covered) = covered;
+    shared.covers(checkpoint::newest(&*disk));
     let deciding = Arc::new(Inbox::default());
     let (committing, work) = channel();
-    let (stop_keeper, keeper_stop) = channel();
     let preparer = log.preparer();
     let started = Instant::now();
     let core = Core::new(
@@ -113,17 +107,25 @@ pub(super) fn open(
         release: Box::new(move |index| drop(committing.send(Work::Release(index)))),
         shared: shared.clone(),
     };
-    let keeper = spawn("duet-keep", move || keeper::run(keeper, &keeper_stop));
+    Ok(assemble(keeper, deciding, vec![decider, committer], options))
+}
+
+/// Starts what runs beside the writes, and puts the engine together with the threads that write.
+pub(super) fn assemble(
+    keeper: Keeper,
+    deciding: Arc<Inbox>,
+    mut threads: Vec<thread::JoinHandle<()>>,
+    options: Options,
+) -> Engine {
+    let shared = keeper.shared.clone();
+    let (stop_keeper, keeper_stop) = channel();
+    threads.push(spawn("duet-keep", move || keeper::run(keeper, &keeper_stop)));
     let of_teller = shared.clone();
     let teller = spawn("duet-watch", move || tell(&of_teller));
     shared.wake_on_publish(teller.thread().clone());
-
-    let handle = Handle {
-        deciding,
-        stop_keeper,
-        threads: std::sync::Mutex::new(vec![decider, committer, keeper, teller]),
-    };
-    Ok(Engine::new(shared, handle, options))
+    threads.push(teller);
+    let handle = Handle { deciding, stop_keeper, threads: std::sync::Mutex::new(threads) };
+    Engine::new(shared, handle, options)
 }
 
 pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
@@ -171,7 +173,7 @@ fn finish(core: &mut Core, done: Done, shared: &Shared, now: Duration) {
 }
 
 /// The telling thread: hands what is published to the watches.
-pub(super) fn tell(shared: &Shared) {
+fn tell(shared: &Shared) {
     while !shared.is_stopped() {
         // A word that comes while it is busy is kept for it.
         thread::park();

@@ -11,11 +11,11 @@ use arc_swap::ArcSwap;
 use mvcc::State;
 use tokio::sync::watch;
 
-use super::Options;
 use super::metrics::{Count, Counters};
 use super::paired::Seat;
 use super::types::{Failure, Identity};
 use super::watch::hub::Hub;
+use super::{Options, lock};
 use crate::checkpoint::Stamp;
 use crate::refusal::Refusal;
 
@@ -92,6 +92,12 @@ impl Shared {
     /// As one of two.
     pub(crate) fn seated(self, seat: Seat) -> Shared {
         Shared { seat: Some(seat), ..self }
+    }
+
+    /// The newest checkpoint holds everything up to this entry, and has so many bytes.
+    pub(crate) fn covers(&self, (index, bytes): (u64, u64)) {
+        self.counters.checkpoint_bytes.set(bytes);
+        *lock(&self.covered) = index;
     }
 
     /// The newest revision that readers see.

@@ -17,22 +17,20 @@ mod view;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use pair::{Ask, Epoch, Message, Room, Timing};
 use tokio::sync::oneshot;
 
+use super::Engine;
 use super::command::Command;
-use super::handle::Handle;
 use super::inbox::{Inbox, Receiving};
-use super::keeper::{self, Keeper};
-use super::open::{Options, spawn, tell};
+use super::keeper::Keeper;
+use super::open::{Options, assemble, spawn};
 use super::shared::Shared;
-use super::{Engine, lock};
 use crate::checkpoint;
 use crate::disk::Disk;
 use crate::recover::{self, OpenError, Place, Progress, RoomFiles};
@@ -138,17 +136,12 @@ pub(super) fn open(
     let (opened, recent) =
         recover::open_paired(disk.clone(), ids, options.segment_bytes, progress)?;
     let (state, at, ring) = recent.into_parts();
-    let checkpoint = disk.list().ok().into_iter().flatten();
-    let checkpoint =
-        checkpoint.filter_map(|entry| Some((checkpoint::index_of(&entry.name)?, entry.len)));
-    let (covered, checkpoint_bytes) = checkpoint.max().unwrap_or_default();
 
     let mut stamp = opened.stamp.clone();
     (stamp.index, stamp.term) = (at.index, at.epoch);
     let seat = Seat::new(pair.place.clone(), at.index);
     let shared = Arc::new(Shared::new(&stamp, state.clone(), &options).seated(seat));
-    *lock(&shared.covered) = covered;
-    shared.counters.checkpoint_bytes.set(checkpoint_bytes);
+    shared.covers(checkpoint::newest(&*disk));
     let RoomFiles { incarnation, start, register, .. } = files;
     let identity = pair::Identity { boot_id: pair.boot_id, start, incarnation };
     let settings = Settings {
@@ -173,7 +166,6 @@ pub(super) fn open(
 
     let deciding = Arc::new(Inbox::default());
     let (to_disk, work) = channel();
-    let (stop_keeper, keeper_stop) = channel();
     let preparer = opened.log.preparer();
     let writer = Writer {
         disk: disk.clone(),
@@ -201,13 +193,7 @@ pub(super) fn open(
         release: Box::new(move |index| drop(to_disk.send(Work::Release(index)))),
         shared: shared.clone(),
     };
-    let keeper = spawn("duet-keep", move || keeper::run(keeper, &keeper_stop));
-    let of_teller = shared.clone();
-    let teller = spawn("duet-watch", move || tell(&of_teller));
-    shared.wake_on_publish(teller.thread().clone());
-    let threads: Vec<thread::JoinHandle<()>> = vec![driver, writer, keeper, teller];
-    let handle = Handle { deciding, stop_keeper, threads: Mutex::new(threads) };
-    Ok(Engine::new(shared, handle, options))
+    Ok(assemble(keeper, deciding, vec![driver, writer], options))
 }
 
 impl Engine {
