@@ -4,6 +4,7 @@
 //! Decides nothing about who leads: that is the store's. What is heard on the wire is a hint, never
 //! believed before the certificates of the site's authority are shown.
 
+pub mod render;
 mod settings;
 
 pub use settings::Settings;

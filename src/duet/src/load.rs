@@ -16,9 +16,11 @@ use image::scripts::Reviewed;
 use image::tree::Tree;
 use image::unpack::{Package, Store};
 use miette::Diagnostic;
-use site::keys::{self, Authority, Certificate, ReleaseKey};
+use site::keys::{self, Authority, Certificate, JoinToken, ReleaseKey, RoomAuthority};
 use site::profile::{Chain, RawProfile};
-use site::{Profile, Site, SshKey, Timestamp};
+use site::seed::Secrets;
+use site::{Profile, Room, Site, SshKey, Timestamp};
+use zeroize::Zeroizing;
 
 use crate::files::{self, FileError};
 
@@ -85,6 +87,27 @@ pub(crate) struct Keys {
     pub(crate) release: ReleaseKey,
     /// Part of every seed.
     pub(crate) certificate: Certificate,
+    /// Lets a new machine in.
+    join: JoinToken,
+    /// The folder of the keys of the rooms.
+    folder: PathBuf,
+}
+
+impl Keys {
+    /// What goes with the seeds of a room's machines.
+    ///
+    /// # Errors
+    /// When a key is missing or damaged.
+    pub(crate) fn secrets(&self, room: Room) -> miette::Result<Secrets> {
+        let index = usize::from(room == Room::B);
+        let key = self.folder.join(keys::ROOM_KEYS[index]);
+        let certificate = self.folder.join(keys::ROOM_CERTIFICATES[index]);
+        let text = Zeroizing::new(files::read_text("the key", &key)?);
+        let authority =
+            RoomAuthority::parse(&files::read_text("the certificate", &certificate)?, &text)
+                .map_err(|source| InFile { what: "the key", path: key, source })?;
+        Ok(Secrets { room: authority, join: self.join.clone() })
+    }
 }
 
 /// The site that the file at `path` describes.
@@ -102,7 +125,8 @@ pub(crate) fn site(path: &Path) -> miette::Result<Site> {
 /// When one is missing, damaged, or a secret that others can read.
 pub(crate) fn keys(site_file: &Path) -> miette::Result<Keys> {
     let folder = beside(site_file).join(keys::FOLDER);
-    for secret in [keys::RELEASE_KEY, keys::CA_KEY, keys::JOIN_TOKEN] {
+    let [room_a, room_b] = keys::ROOM_KEYS;
+    for secret in [keys::RELEASE_KEY, keys::CA_KEY, keys::JOIN_TOKEN, room_a, room_b] {
         let path = folder.join(secret);
         match fs::metadata(&path) {
             Ok(meta) => keys::check_mode(&path, meta.permissions().mode())?,
@@ -128,7 +152,9 @@ pub(crate) fn keys(site_file: &Path) -> miette::Result<Keys> {
         let (key, path) = read(keys::CA_KEY)?;
         Authority::parse(&text, &key).map_err(bad(path))?;
     }
-    Ok(Keys { release, certificate })
+    let (text, path) = read(keys::JOIN_TOKEN)?;
+    let join = Zeroizing::new(text).parse().map_err(bad(path))?;
+    Ok(Keys { release, certificate, join, folder })
 }
 
 /// The public key of a `.pub` file.

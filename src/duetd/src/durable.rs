@@ -23,6 +23,14 @@ pub(crate) fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     sync_folder(folder)
 }
 
+/// As [`write()`], for root alone, and the folder too.
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    write(path, content, 0o600)?;
+    sync_folder(folder.parent().ok_or(io::ErrorKind::InvalidInput)?)
+}
+
 /// A file that is written bit by bit under another name, and gone again unless it is finished.
 #[derive(Debug)]
 pub(crate) struct Fresh {
@@ -84,6 +92,14 @@ pub(crate) fn place_folder(fresh: &Path, folder: &Path) -> io::Result<()> {
     sync_folder(folder.parent().ok_or(io::ErrorKind::InvalidInput)?)
 }
 
+/// Removes a folder and all that is in it, if it is there.
+pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Removes a file if it is there.
 pub(crate) fn forget(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
@@ -92,7 +108,8 @@ pub(crate) fn forget(path: &Path) -> io::Result<()> {
     }
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+/// Makes a folder's names last.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::boot_count;
 use crate::console;
 use crate::durable;
-use crate::root::{BOOT_COUNT, ENTRIES, Root, STATE, VERDICT};
+use crate::root::{BOOT_COUNT, ENTRIES, Root, STATE, STORE_SETTINGS, VERDICT};
 use crate::status::Verdict;
 use crate::status::collect;
 use crate::status::judge::{self, STARTED};
@@ -30,6 +30,8 @@ const MOST_NAMES: usize = 4;
 pub(crate) struct Evidence {
     /// The units, or why systemd does not say.
     pub units: Result<Units, String>,
+    /// Whether this machine is to run a state store: it has a good seed of a control machine.
+    pub a_store: bool,
     /// Whether the root is on dm-verity.
     pub verified: bool,
     /// Whether a file in /var could be written and read back.
@@ -54,7 +56,7 @@ impl Evidence {
                 if !units.is_active(STARTED) {
                     reasons.push(late(units, self.waited));
                 }
-                reasons.extend(judge::missing(units));
+                reasons.extend(judge::missing(units, self.a_store));
             }
         }
         reasons
@@ -116,11 +118,12 @@ fn exit(good: bool) -> ExitCode {
 /// Waits until everything is started and the services that matter run, or until the time is up.
 fn gather(root: &Root, wait: Duration) -> Evidence {
     let began = Instant::now();
+    let a_store = root.path(STORE_SETTINGS).exists();
     let units = loop {
         let units = systemd::units().map_err(|error| error.to_string());
-        let settled = units
-            .as_ref()
-            .is_ok_and(|units| units.is_active(STARTED) && judge::missing(units).is_empty());
+        let settled = units.as_ref().is_ok_and(|units| {
+            units.is_active(STARTED) && judge::missing(units, a_store).is_empty()
+        });
         if settled || began.elapsed() >= wait {
             break units;
         }
@@ -128,7 +131,7 @@ fn gather(root: &Root, wait: Duration) -> Evidence {
     };
     let verified = collect::files(root, &[]).verified;
     let state = try_state(root).map_err(|error| error.to_string());
-    Evidence { units, verified, state, waited: began.elapsed() }
+    Evidence { units, a_store, verified, state, waited: began.elapsed() }
 }
 
 /// Writes a file to /var, all the way to the disk, and reads it back.
@@ -178,7 +181,8 @@ mod tests {
 
     fn evidence(extra: &str) -> Evidence {
         let waited = Duration::from_secs(600);
-        Evidence { units: Ok(units(extra)), verified: true, state: Ok(()), waited }
+        let a_store = extra.contains("duet-store.service");
+        Evidence { units: Ok(units(extra)), a_store, verified: true, state: Ok(()), waited }
     }
 
     #[test]

@@ -25,6 +25,8 @@ impl Root {
 pub(crate) const SEED: &str = "/efi/duet/seed.toml";
 /// See [`SEED`].
 pub(crate) const SEED_SIGNATURE: &str = "/efi/duet/seed.sig";
+/// The secrets that go with the seed, on the ESP until the first boot has taken them.
+pub(crate) const SEED_SECRETS: &str = "/efi/duet/seed.secrets";
 /// The boot loader's entries; their names count the tries.
 pub(crate) const ENTRIES: &str = "/efi/EFI/Linux";
 
@@ -36,6 +38,25 @@ pub(crate) const SITE_KEY: &str = "/var/lib/duet/site.pub";
 pub(crate) const HOST_KEY_FOLDER: &str = "/var/lib/duet/ssh";
 /// See [`HOST_KEY_FOLDER`].
 pub(crate) const HOST_KEY: &str = "/var/lib/duet/ssh/ssh_host_ed25519_key";
+
+/// The secrets of the seed, for root alone.
+pub(crate) const KEPT_SECRETS: &str = "/var/lib/duet/secrets/seed.secrets";
+/// The machine's certificate, its key, and from what they were made, in a folder that appears at once or
+/// not at all.
+pub(crate) const IDENTITY_FOLDER: &str = "/var/lib/duet/identity";
+/// See [`IDENTITY_FOLDER`]: the certificate, and that of the room which signed it.
+pub(crate) const IDENTITY_CERTIFICATE: &str = "/var/lib/duet/identity/node.crt";
+/// See [`IDENTITY_FOLDER`].
+pub(crate) const IDENTITY_KEY: &str = "/var/lib/duet/identity/node.key";
+/// See [`IDENTITY_FOLDER`].
+pub(crate) const IDENTITY_SOURCE: &str = "/var/lib/duet/identity/made-from";
+
+/// The store's settings that every control machine has, part of the image.
+pub(crate) const STORE_OF_IMAGE: &str = "/etc/duet/store.toml";
+/// The store's settings of this boot; without it there is no store.
+pub(crate) const STORE_SETTINGS: &str = "/run/duet/store.toml";
+/// The agent's settings of this boot; without it there is no agent.
+pub(crate) const AGENT_SETTINGS: &str = "/run/duet/agent.toml";
 
 /// Left by /init: how the machine started.
 pub(crate) const BOOT_RECORD: &str = "/run/duet/boot.json";

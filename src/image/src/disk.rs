@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use formats::fat::{Entry, Volume};
@@ -194,7 +194,10 @@ pub fn write(
     let entries: Vec<Entry<'_>> =
         esp.iter().map(|(path, bytes)| Entry::file(path.as_str(), *bytes)).collect();
     let extents = volume.write(&entries).map_err(DiskError::Esp)?;
-    let file = File::create(to).map_err(failed)?;
+    // The secrets of the seed are on the ESP.
+    let mut options = File::options();
+    let options = options.write(true).create(true).truncate(true).mode(0o600);
+    let file = options.open(to).map_err(failed)?;
     file.set_len(layout.bytes()).map_err(failed)?;
     let encoded = layout.table.encode().map_err(DiskError::Table)?;
     file.write_all_at(&encoded.head, 0).map_err(failed)?;

@@ -15,6 +15,8 @@ use formats::uki::{Uki, UkiError};
 use formats::verity::{self, Superblock, VerityError};
 use formats::{ReadAt, Window};
 use serde::Serialize;
+use site::seed::Secrets;
+use zeroize::Zeroizing;
 
 use crate::digest::hex;
 use crate::manifest::Manifest;
@@ -183,6 +185,8 @@ pub struct SeedReport {
     pub facts: Vec<(String, String)>,
     /// The signer's key, or what is wrong with the signature.
     pub signature: String,
+    /// Whether the secrets are there: a machine moves them away on its first boot.
+    pub secrets: &'static str,
 }
 
 /// Reads an artefact and says what it is.
@@ -327,9 +331,10 @@ fn esp_contents(esp: &dyn ReadAt) -> Result<EspContents, FatError> {
             }
         }
     }
+    let secrets = reader.read("duet/seed.secrets").ok();
     let seed = match (reader.read("duet/seed.toml"), reader.read("duet/seed.sig")) {
-        (Ok(seed), Ok(signature)) => Some(seed_report(&seed, &signature)),
-        (Ok(seed), Err(_)) => Some(seed_report(&seed, b"")),
+        (Ok(seed), Ok(signature)) => Some(seed_report(&seed, &signature, secrets)),
+        (Ok(seed), Err(_)) => Some(seed_report(&seed, b"", secrets)),
         _ => None,
     };
     Ok((entries, seed))
@@ -342,7 +347,8 @@ fn tries_left(path: &str) -> Option<u32> {
 }
 
 /// The seed's facts; its validity in time is the node's to judge, whose clock it is.
-fn seed_report(seed: &[u8], signature: &[u8]) -> SeedReport {
+fn seed_report(seed: &[u8], signature: &[u8], secrets: Option<Vec<u8>>) -> SeedReport {
+    let secrets = secrets.map(Zeroizing::new);
     let then = site::Timestamp::from_unix(0).expect("1970 is a time");
     match site::seed::verify(seed, signature, None, then) {
         Ok(verified) => {
@@ -355,9 +361,19 @@ fn seed_report(seed: &[u8], signature: &[u8]) -> SeedReport {
                 ("ssh keys", seed.ssh_keys.len().to_string()),
             ];
             let facts = facts.map(|(name, value)| (name.to_owned(), value)).into();
-            SeedReport { facts, signature: format!("valid, by {}", verified.signer) }
+            let secrets = match secrets {
+                None => "not here: the machine has them",
+                Some(text) => match Secrets::parse(&text, &seed.secrets_sha256) {
+                    Ok(_) => "here, until the machine starts",
+                    Err(_) => "of another seed, or damaged",
+                },
+            };
+            SeedReport { facts, signature: format!("valid, by {}", verified.signer), secrets }
         }
-        Err(error) => SeedReport { facts: Vec::new(), signature: error.to_string() },
+        Err(error) => {
+            let secrets = if secrets.is_some() { "here" } else { "not here" };
+            SeedReport { facts: Vec::new(), signature: error.to_string(), secrets }
+        }
     }
 }
 
@@ -471,7 +487,8 @@ impl fmt::Display for Disk {
             Some(seed) => {
                 let facts = seed.facts.iter().map(|(name, value)| format!("{name} {value}"));
                 let facts: Vec<String> = facts.collect();
-                write!(f, "seed    {}\n    signature {}", facts.join(", "), seed.signature)
+                let (facts, signature, secrets) = (facts.join(", "), &seed.signature, seed.secrets);
+                write!(f, "seed    {facts}\n    signature {signature}\n    secrets {secrets}")
             }
         }
     }

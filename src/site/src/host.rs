@@ -34,6 +34,12 @@ impl Host {
     }
 }
 
+impl From<IpAddr> for Host {
+    fn from(address: IpAddr) -> Host {
+        Host(address.to_string())
+    }
+}
+
 impl FromStr for Host {
     type Err = HostError;
 

@@ -11,6 +11,7 @@ mod host;
 pub mod keys;
 mod label;
 pub mod network;
+pub mod pair;
 mod problem;
 pub mod profile;
 pub mod seed;
@@ -23,6 +24,7 @@ mod words;
 pub use host::{Host, HostError};
 pub use label::{Label, LabelError};
 pub use network::{Addressing, BondMode, Cidr, Interface, Link, Mac, Network};
+pub use pair::Pair;
 pub use problem::{InputErrors, Problem, utf8};
 pub use profile::{
     Files, Image, Initrd, Kernel, PackageRequest, Packages, Profile, Repository, System,

@@ -139,10 +139,11 @@ impl Build {
         let keys = load::keys(&self.site)?;
         let Some(system) = &profile.system else { return Ok(None) };
         let issued = Timestamp::from_unix(lock.source_date()).unwrap_or_else(load::now);
-        let seed = site.seed(self.room, system.role, &keys.certificate, issued, None)?;
+        let secrets = keys.secrets(self.room)?.encode();
+        let seed = site.seed(self.room, system.role, &keys.certificate, &secrets, issued, None)?;
         let name = seed.hostname.to_string();
         let (seed, signature) = seed::sign(&seed, &keys.release);
-        Ok(Some(SeedFiles { name, seed, signature }))
+        Ok(Some(SeedFiles { name, seed, signature, secrets }))
     }
 
     fn result(&self, result: &(impl Serialize + std::fmt::Display), console: &Console) -> Ended {

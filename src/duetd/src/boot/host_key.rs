@@ -55,12 +55,8 @@ fn make(root: &Root, machine: &dyn Machine, problems: &mut Vec<Problem>) {
     let fresh = folder.with_extension("new");
     let prepare = || -> io::Result<()> {
         durable::make_folder(&root.path(STATE))?;
-        for old in [&fresh, &folder] {
-            match fs::remove_dir_all(old) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
+        durable::remove_folder(&fresh)?;
+        durable::remove_folder(&folder)?;
         fs::DirBuilder::new().mode(0o700).create(&fresh)
     };
     if let Err(error) = prepare() {

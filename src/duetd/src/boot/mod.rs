@@ -1,12 +1,15 @@
 //! `duetd boot`: makes this machine what its seed says. Start at [`apply`].
 //!
 //! Everything per machine is written anew to /run at each boot, from the seed; what must persist, the
-//! site's key and the ssh host key, lies in /var/lib/duet. So running this twice, or again after a
+//! site's key, the machine's own keys and the seed's secrets, lies in /var/lib/duet. So running this twice, or again after a
 //! power cut at any moment, ends in the same state. A step that fails is written down for the status
 //! and the others go on: a node that can be reached can be repaired.
 
 mod host_key;
+mod identity;
+mod secrets;
 mod seed;
+mod services;
 #[cfg(test)]
 mod tests;
 
@@ -88,6 +91,14 @@ pub(crate) fn apply(root: &Root, machine: &dyn Machine) -> Node {
     }
     if let Err(error) = write_settings(root, seed.as_ref()) {
         problems.push(failed("The settings of this boot could not be written to /run", &error));
+    }
+    let known = seed.as_ref().filter(|seed| {
+        let secrets = secrets::take(root, seed, &mut problems);
+        secrets.is_some_and(|own| identity::ensure(root, seed, &own, machine.now(), &mut problems))
+    });
+    // A machine that cannot show who it is takes no part in its site.
+    if let Err(error) = services::write(root, known) {
+        problems.push(failed("The services' settings could not be written to /run", &error));
     }
     let host_key = host_key::ensure(root, machine, &mut problems);
     Node { identity: seed.as_ref().map(Identity::from), host_key, problems }

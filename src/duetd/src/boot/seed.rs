@@ -21,7 +21,7 @@ const LONGEST: u64 = 1 << 20;
 
 /// What helps against most that can be wrong with the files.
 const WRITE_AGAIN: &str = "On the workstation build the image again from site.toml, and write it to \
-     this machine or copy both seed files to its EFI partition.";
+     this machine or copy the three seed files to its EFI partition.";
 
 /// The seed, if there is one and it holds. Pins the site's key if none is pinned yet.
 pub(super) fn take(root: &Root, now: Timestamp, problems: &mut Vec<Problem>) -> Option<Seed> {
@@ -102,7 +102,7 @@ fn refused(error: &SeedError) -> Problem {
 }
 
 /// A message as a sentence of its own. A first word that is a file's name stays as it is.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let word = text.split(' ').next().unwrap_or_default();
     let mut letters = text.chars();
     let first = match letters.next() {

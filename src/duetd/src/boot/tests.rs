@@ -3,16 +3,22 @@
 
 use std::cell::RefCell;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use expect_test::{Expect, expect};
 use site::Site;
-use site::keys::{Certificate, ReleaseKey};
-use site::seed::sign;
+use site::keys::{Certificate, ReleaseKey, SiteKeys};
+use site::seed::{Secrets, sign};
 use site::{Role, Room};
 
 use super::*;
-use crate::root::{HOST_KEY, HOST_KEY_FOLDER, SEED, SEED_SIGNATURE, SITE_KEY, STATE};
+use crate::root::{
+    AGENT_SETTINGS, HOST_KEY, HOST_KEY_FOLDER, IDENTITY_CERTIFICATE, IDENTITY_KEY, IDENTITY_SOURCE,
+    KEPT_SECRETS, SEED, SEED_SECRETS, SEED_SIGNATURE, SITE_KEY, STATE, STORE_OF_IMAGE,
+    STORE_SETTINGS,
+};
 use crate::screen::tests::framed;
 use crate::screen::{self, Page};
 use crate::status::{Release, Seen, Status, Storage, collect};
@@ -67,7 +73,10 @@ impl Toy {
             "-----BEGIN CERTIFICATE-----\nMIIAB2V4YW1wbGU=\n-----END CERTIFICATE-----\n"
                 .parse()
                 .unwrap();
-        let seed = site.seed(Room::A, Role::Control, &certificate, issued, expires).unwrap();
+        let text = secrets(0);
+        let seed = site.seed(Room::A, Role::Control, &certificate, text, issued, expires).unwrap();
+        self.write(SEED_SECRETS, text);
+        self.write(STORE_OF_IMAGE, "# The image's own.\n");
         let (text, signature) = sign(&seed, key);
         self.write(SEED, &text);
         self.write(SEED_SIGNATURE, &signature);
@@ -139,6 +148,19 @@ impl Machine for Toy {
     }
 }
 
+/// The secrets of room a of the site or, for 1, of another one; the same in all tests of a run.
+fn secrets(of: usize) -> &'static str {
+    static MADE: OnceLock<[String; 2]> = OnceLock::new();
+    &MADE.get_or_init(|| {
+        [(), ()].map(|()| {
+            let now = "2026-11-23T08:00:00Z".parse().unwrap();
+            let SiteKeys { rooms: [room, _], join, .. } =
+                SiteKeys::generate(&"my-campus".parse().unwrap(), now).unwrap();
+            Secrets { room, join }.encode().to_string()
+        })
+    })[of]
+}
+
 fn key() -> ReleaseKey {
     ReleaseKey::generate(&ring::rand::SystemRandom::new()).unwrap()
 }
@@ -158,8 +180,36 @@ fn a_good_seed_makes_the_machine_what_it_says() {
     expect![[r#"
         == /run/chrony-duet/duet.sources
         server ntp.example.org iburst
+        == /run/duet/agent.toml
+        site = "my-campus"
+        room = "a"
+        role = "control"
+        name = "my-campus-a1"
+        store_port = 2380
+        page_port = 8443
+        discovery = true
+        other_room = []
+        certificate_file = "/run/credentials/duet-agent.service/node.crt"
+        key_file = "/run/credentials/duet-agent.service/node.key"
+        authority_file = "/run/duet/ca.crt"
+        == /run/duet/ca.crt
+        -----BEGIN CERTIFICATE-----
+        MIIAB2V4YW1wbGU=
+        -----END CERTIFICATE-----
         == /run/duet/ssh/authorized_keys
         ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFYoETBCxKDoPkfELUHtYX2vkStaWvQOiGPDvibeM4F5 ada@example
+        == /run/duet/store.toml
+        # The image's own.
+
+        # What this site's seed says.
+        site = "my-campus"
+        room = "a"
+        listen-peer-urls = ["https://[::]:2380"]
+        peer-urls-file = "/run/duet-agent/peers"
+        peer-cert-file = "/run/credentials/duet-store.service/node.crt"
+        peer-key-file = "/run/credentials/duet-store.service/node.key"
+        peer-trusted-ca-file = "/run/duet/ca.crt"
+        authority = "operator"
         == /run/systemd/network/10-duet-uplink.network
         [Match]
         Type=ether
@@ -224,7 +274,10 @@ fn a_power_cut_leaves_nothing_half_done() {
     assert_eq!(codes(&node), [""; 0]);
     assert_eq!(toy.read(SITE_KEY), format!("{}\n", key.public()));
     let left: Vec<String> = toy.files(STATE).into_iter().map(|(path, _)| path).collect();
-    assert_eq!(left, [SITE_KEY.to_owned(), HOST_KEY.to_owned(), format!("{HOST_KEY}.pub")]);
+    let host_key = format!("{HOST_KEY}.pub");
+    let all =
+        [IDENTITY_SOURCE, IDENTITY_CERTIFICATE, IDENTITY_KEY, KEPT_SECRETS, SITE_KEY, HOST_KEY];
+    assert_eq!(left, [&all[..], &[host_key.as_str()]].concat());
 }
 
 #[test]
@@ -297,7 +350,8 @@ fn without_a_seed_nobody_is_let_in() {
             |
             |  ! This machine does not know who it is: there is no /efi/duet/seed.toml.
             |    Cure: On the workstation build the image again from site.toml, and write
-            |          it to this machine or copy both seed files to its EFI partition.
+            |          it to this machine or copy the three seed files to its EFI
+            |          partition.
             |
             |  ----------------------------------------------------------------------------
             |  This screen only shows. Log in with ssh as root, with a key of the seed.
@@ -327,8 +381,8 @@ fn a_seed_that_was_changed_is_refused() {
             |  ! The seed's signature does not match: the seed was changed after it was
             |    signed.
             |    Cure: seed.toml cannot be edited on the machine. Change site.toml instead.
-            |          On the workstation build the image again from site.toml and copy
-            |          both seed files to the ESP.
+            |          On the workstation build the image again from site.toml and copy the
+            |          three seed files to the ESP.
             |
             |  ----------------------------------------------------------------------------
             |  This screen only shows. Log in with ssh as root, with a key of the seed.
@@ -404,8 +458,8 @@ fn an_expired_seed_is_refused() {
             |
             |  ! The seed expired at 2026-11-24T07:00:00Z, and it is 2026-11-24T08:00:00Z.
             |    Cure: Write a new seed, or set the machine's clock if it is wrong. On the
-            |          workstation build the image again from site.toml and copy both seed
-            |          files to the ESP.
+            |          workstation build the image again from site.toml and copy the three
+            |          seed files to the ESP.
             |
             |  ----------------------------------------------------------------------------
             |  This screen only shows. Log in with ssh as root, with a key of the seed.
@@ -433,7 +487,8 @@ fn half_a_seed_is_refused() {
             |
             |  ! This machine does not know who it is: there is no /efi/duet/seed.sig.
             |    Cure: On the workstation build the image again from site.toml, and write
-            |          it to this machine or copy both seed files to its EFI partition.
+            |          it to this machine or copy the three seed files to its EFI
+            |          partition.
             |
             |  ----------------------------------------------------------------------------
             |  This screen only shows. Log in with ssh as root, with a key of the seed.
@@ -454,4 +509,80 @@ fn a_new_seed_takes_the_place_of_all_that_the_old_one_said() {
     assert!(!toy.exists(AUTHORIZED_KEYS));
     let names: Vec<String> = toy.files(NETWORKD).into_iter().map(|(path, _)| path).collect();
     assert_eq!(names, ["/run/systemd/network/50-other.network"]);
+}
+
+#[test]
+fn secrets_move_off_the_esp_and_make_the_machines_own_key() {
+    let toy = Toy::seeded(&key());
+    assert_eq!(codes(&toy.boot()), [""; 0]);
+    assert!(!toy.exists(SEED_SECRETS), "they are still there for everybody");
+    assert_eq!(toy.read(KEPT_SECRETS), secrets(0));
+    let mode = |path| fs::metadata(toy.root.path(path)).unwrap().permissions().mode() & 0o777;
+    assert_eq!([KEPT_SECRETS, IDENTITY_KEY].map(mode), [0o600, 0o600]);
+    assert_eq!(["/var/lib/duet/secrets", "/var/lib/duet/identity"].map(mode), [0o700, 0o700]);
+    let first = toy.read(IDENTITY_CERTIFICATE);
+    assert_eq!(first.matches("BEGIN CERTIFICATE").count(), 2, "its own and its room's");
+    assert_eq!(codes(&toy.boot()), [""; 0]);
+    assert_eq!(toy.read(IDENTITY_CERTIFICATE), first, "the key is made once");
+    let run: String = toy.files("/run").into_iter().map(|(_, text)| text).collect();
+    assert!(!run.contains("PRIVATE KEY") && !run.contains("duetjoin1_"), "{run}");
+}
+
+#[test]
+fn a_power_cut_while_secrets_move_loses_none() {
+    let key = key();
+    // They were kept, and the ESP still has them.
+    let toy = Toy::seeded(&key);
+    toy.boot();
+    let certificate = toy.read(IDENTITY_CERTIFICATE);
+    toy.write(SEED_SECRETS, secrets(0));
+    assert_eq!(codes(&toy.boot()), [""; 0]);
+    assert!(!toy.exists(SEED_SECRETS));
+    // They were being written, or the machine's key was.
+    let toy = Toy::seeded(&key);
+    toy.write(&format!("{KEPT_SECRETS}.new"), &secrets(0)[..100]);
+    toy.write("/var/lib/duet/identity.new/node.key", "-----BEGIN PRIV");
+    assert_eq!(codes(&toy.boot()), [""; 0]);
+    assert_eq!(toy.read(KEPT_SECRETS), secrets(0));
+    assert_ne!(toy.read(IDENTITY_CERTIFICATE), certificate, "another machine has another key");
+    // They were overwritten, and not yet removed.
+    toy.write(SEED_SECRETS, &"\0".repeat(secrets(0).len()));
+    assert_eq!(codes(&toy.boot()), ["secrets.other"]);
+    assert!(toy.exists(STORE_SETTINGS));
+}
+
+#[test]
+fn a_machine_without_its_rooms_secrets_takes_no_part() {
+    let key = key();
+    for (change, code) in [
+        (None, "secrets.missing"),
+        (Some(secrets(1).to_owned()), "secrets.bad"),
+        (Some(secrets(0)[..300].to_owned()), "secrets.bad"),
+    ] {
+        let toy = Toy::seeded(&key);
+        match &change {
+            None => fs::remove_file(toy.root.path(SEED_SECRETS)).unwrap(),
+            Some(text) => toy.write(SEED_SECRETS, text),
+        }
+        assert_eq!(codes(&toy.boot()), [code]);
+        assert!(!toy.exists(STORE_SETTINGS) && !toy.exists(AGENT_SETTINGS));
+        assert!(toy.exists(AUTHORIZED_KEYS), "somebody can log in and help");
+        assert_eq!(toy.exists(SEED_SECRETS), change.is_some(), "nothing is destroyed");
+        // The right ones are copied to the ESP.
+        toy.write(SEED_SECRETS, secrets(0));
+        assert_eq!(codes(&toy.boot()), [""; 0]);
+        assert!(toy.exists(STORE_SETTINGS) && toy.exists(AGENT_SETTINGS));
+    }
+}
+
+#[test]
+fn a_damaged_machine_key_is_made_again() {
+    let toy = Toy::seeded(&key());
+    toy.boot();
+    for path in [IDENTITY_KEY, IDENTITY_CERTIFICATE, IDENTITY_SOURCE] {
+        let before = toy.read(IDENTITY_KEY);
+        toy.write(path, "");
+        assert_eq!(codes(&toy.boot()), [""; 0]);
+        assert!(toy.read(IDENTITY_KEY) != before && !toy.read(path).is_empty(), "{path}");
+    }
 }

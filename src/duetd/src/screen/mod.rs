@@ -5,7 +5,7 @@
 
 mod words;
 
-use crate::status::{Finding, Health, Severity, Status};
+use crate::status::{Finding, Health, Severity, Status, pair};
 
 /// What the text is made for.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ const MARGIN: usize = 2;
 const VALUE: usize = 13;
 
 /// Lines of the network's facts on a page with an end: without and with findings to show.
-const NETWORK_LINES: (usize, usize) = (6, 3);
+const NETWORK_LINES: (usize, usize) = (4, 3);
 
 /// The page; every line ends with a newline and has at most `page.width` characters.
 pub(crate) fn render(status: &Status, page: Page) -> String {
@@ -137,6 +137,11 @@ impl Pen {
         let mut lines = Vec::new();
         lines.extend(self.fact("System", &[words::system(status)]));
         lines.extend(self.fact("Root", &[words::root(&status.boot)]));
+        if let Some(page) = &status.pair {
+            lines.extend(self.fact("Rooms", &[pair::rooms(page)]));
+            lines.extend(self.fact("Link", &[pair::link(page)]));
+            lines.extend(self.fact("If alone", &[pair::survival(page)]));
+        }
         let most = match self.page.height {
             None => usize::MAX,
             Some(_) if brief => NETWORK_LINES.1,

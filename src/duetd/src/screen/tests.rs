@@ -78,6 +78,14 @@ fn healthy() -> Seen {
             free_bytes: 220_000_000_000,
         },
         watchdog: Some(Watchdog { device: "iTCO_wdt".into(), armed: true, timeout_s: Some(30) }),
+        pair: Some(Ok(serde_json::json!({
+            "site": "my-campus", "room": "a", "role": "leads", "epoch": 7, "leader": "a",
+            "in_sync": ["a", "b"], "behind": 0, "follower": { "behind": 0 },
+            "authority": { "kind": "witness", "trouble": null },
+            "link": { "outward": "192.0.2.20:2380", "inward": "192.0.2.20:5", "round_trip_ms": 0.3 },
+            "survival": { "goes_on": true, "because": "it would go on by the witness",
+                          "redundant": true },
+        }))),
     }
 }
 
@@ -113,6 +121,9 @@ fn a_node_at_its_work() {
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
             |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Rooms      A leads, both in sync (decision 7)
+            |  Link       up, less than 1 ms there and back
+            |  If alone   this room goes on: it would go on by the witness
             |  Network    enp1s0  192.0.2.10/24
             |                     2001:db8::10/64
             |             enp2s0  not in use
@@ -149,6 +160,9 @@ fn a_fresh_boot_while_services_start() {
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A, on trial: 2 more tries
             |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Rooms      A leads, both in sync (decision 7)
+            |  Link       up, less than 1 ms there and back
+            |  If alone   this room goes on: it would go on by the witness
             |  Network    enp1s0  no address yet
             |  Clock      follows no time server yet
             |  Storage    /var is 4 % full, 220 GB free
@@ -186,6 +200,9 @@ fn a_trial_boot_that_turned_out_bad() {
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A, on trial: this is the last try
             |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Rooms      A leads, both in sync (decision 7)
+            |  Link       up, less than 1 ms there and back
+            |  If alone   this room goes on: it would go on by the witness
             |  Network    enp1s0  192.0.2.10/24
             |                     2001:db8::10/64
             |             enp2s0  not in use
@@ -195,10 +212,7 @@ fn a_trial_boot_that_turned_out_bad() {
             |
             |  ! This boot is bad: chrony.service is failed (failed).
             |    Cure: There is no better slot to go back to: repair it, then restart it.
-            |  ! chrony.service has failed.
-            |    Cure: `journalctl -b -u chrony.service` tells why.
-            |  - fstrim.service has failed.
-            |    Cure: `journalctl -b -u fstrim.service` tells why.
+            |    and 2 more: `duetd status` tells all
             |
             |  ----------------------------------------------------------------------------
             |  This screen only shows. Log in with ssh as root, with a key of the seed.
@@ -240,6 +254,9 @@ fn nothing_is_known_yet() {
             |  ----------------------------------------------------------------------------
             |  System     Duet of unknown version
             |  Root       no root hash, not checked
+            |  Rooms      A leads, both in sync (decision 7)
+            |  Link       up, less than 1 ms there and back
+            |  If alone   this room goes on: it would go on by the witness
             |  Network    no card
             |  Clock      follows no time server yet
             |  Storage    /var is 4 % full, 220 GB free
@@ -250,8 +267,7 @@ fn nothing_is_known_yet() {
             |  ! The root file system is not checked by dm-verity: anybody may have changed
             |    it.
             |    Cure: Write a fresh image to this machine.
-            |  - It is not known how this node started: there is no /run/duet/boot.json.
-            |    Cure: Restart it; if this stays, write a fresh image.
+            |    and 1 more: `duetd status` tells all
             |
             |  ----------------------------------------------------------------------------
             |  This screen only shows. Log in with ssh as root, with a key of the seed.
@@ -271,6 +287,9 @@ fn no_network() {
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
             |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Rooms      A leads, both in sync (decision 7)
+            |  Link       up, less than 1 ms there and back
+            |  If alone   this room goes on: it would go on by the witness
             |  Network    enp1s0  no cable
             |             enp2s0  no cable
             |  Clock      follows no time server yet
@@ -297,6 +316,9 @@ fn no_network() {
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
             |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Rooms      A leads, both in sync (decision 7)
+            |  Link       up, less than 1 ms there and back
+            |  If alone   this room goes on: it would go on by the witness
             |  Network    enp1s0  no address yet
             |  Clock      follows ntp1.example.org
             |  Storage    /var is 4 % full, 220 GB free
@@ -325,6 +347,9 @@ fn a_nearly_full_var() {
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
             |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Rooms      A leads, both in sync (decision 7)
+            |  Link       up, less than 1 ms there and back
+            |  If alone   this room goes on: it would go on by the witness
             |  Network    enp1s0  192.0.2.10/24
             |                     2001:db8::10/64
             |             enp2s0  not in use
@@ -362,6 +387,9 @@ fn more_than_fits() {
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
             |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Rooms      A leads, both in sync (decision 7)
+            |  Link       up, less than 1 ms there and back
+            |  If alone   this room goes on: it would go on by the witness
             |  Network    enp0s0  no address yet
             |             enp1s0  no cable
             |             and 7 more
@@ -372,9 +400,6 @@ fn more_than_fits() {
             |  ! This text is long enough that it has to be broken into several lines on
             |    the screen, and then it goes on for a while, since nobody stopped it;
             |    until it ends. This text is long enough that it has to be broken into
-            |    several lines on the screen, and then it goes on for a while, since nobody
-            |    stopped it; until it ends.
-            |    Cure: This text is long enough that it has to be broken into several lines
             |    and 6 more: `duetd status` tells all
             |
             |  ----------------------------------------------------------------------------
@@ -500,6 +525,35 @@ fn the_json_has_its_documented_form() {
             "device": "iTCO_wdt",
             "armed": true,
             "timeout_s": 30
+          },
+          "pair": {
+            "site": "my-campus",
+            "room": "a",
+            "role": "leads",
+            "epoch": 7,
+            "leader": "a",
+            "in_sync": [
+              "a",
+              "b"
+            ],
+            "behind": 0,
+            "follower": {
+              "behind": 0
+            },
+            "authority": {
+              "kind": "witness",
+              "trouble": null
+            },
+            "link": {
+              "outward": "192.0.2.20:2380",
+              "inward": "192.0.2.20:5",
+              "round_trip_ms": 0.3
+            },
+            "survival": {
+              "goes_on": true,
+              "because": "it would go on by the witness",
+              "redundant": true
+            }
           },
           "ssh_host_key": "SHA256:HjqhhQ7O3Ppg6ucQ+aCZOJPVz37DZuRUTicbMyZwRaM"
         }"#]]

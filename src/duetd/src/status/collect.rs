@@ -10,10 +10,10 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::de::DeserializeOwned;
 
 use super::judge::STARTED;
-use super::{Interface, InterfaceAddress, Release, Seen, Storage, Watchdog};
+use super::{Interface, InterfaceAddress, Release, Seen, Storage, Watchdog, pair};
 use crate::boot_count;
 use crate::clock::{self, Clock};
-use crate::root::{BOOT_COUNT, BOOT_RECORD, NODE, Root, VERDICT};
+use crate::root::{BOOT_COUNT, BOOT_RECORD, NODE, Root, STORE_SETTINGS, VERDICT};
 use crate::rtnetlink::{self, Address};
 use crate::systemd::{self, Units};
 
@@ -54,7 +54,8 @@ impl Looker {
         let synchronised = self.clock.is(|clock| clock.synchronised);
         let clock_age = if synchronised { SYNCHRONISED_CLOCK_AGE } else { CLOCK_AGE };
         let clock = self.clock.get(now, clock_age, clock::tracking);
-        Seen { units, clock, ..self.glance() }
+        let a_store = self.root.path(STORE_SETTINGS).exists();
+        Seen { units, clock, pair: a_store.then(pair::ask), ..self.glance() }
     }
 
     /// What there is to be seen without asking another program.
@@ -118,6 +119,7 @@ pub(crate) fn files(root: &Root, addresses: &[Address]) -> Seen {
         network: interfaces(root, addresses),
         storage: Storage::default(),
         watchdog: watchdog(root),
+        pair: None,
     }
 }
 

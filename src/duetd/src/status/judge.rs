@@ -1,6 +1,6 @@
 //! What is worth a person's attention, and the cure. Start at [`findings`]. Pure.
 
-use super::{Finding, Health, Seen, Severity, Storage};
+use super::{Finding, Health, Seen, Severity, Storage, pair};
 use crate::node::Problem;
 use crate::systemd::Units;
 
@@ -17,8 +17,8 @@ pub(crate) const ESSENTIAL: [&str; 9] = [
     "systemd-udevd.service",
 ];
 
-/// Services that only some roles have, and that these nodes do not do their work without.
-const ESSENTIAL_IF_THERE: [&str; 1] = ["duet-store.service"];
+/// What a control machine with a good seed does not do its work without.
+const STORE: &str = "duet-store.service";
 
 /// Everything that is to be started is started when this is active.
 pub(crate) const STARTED: &str = "multi-user.target";
@@ -47,6 +47,9 @@ pub(crate) fn findings(seen: &Seen) -> Vec<Finding> {
     storage(seen, &mut found);
     network(seen, &mut found);
     clock(seen, &mut found);
+    if let Some(page) = &seen.pair {
+        pair::findings(page, seen.uptime_s, &mut found);
+    }
     units(seen, &mut found);
     found.sort_by_key(|finding| finding.severity);
     found
@@ -57,7 +60,8 @@ pub(crate) fn health(seen: &Seen, findings: &[Finding]) -> Health {
     let starting = match &seen.units {
         Ok(units) => !units.is_active(STARTED),
         Err(_) => seen.uptime_s < START_PATIENCE_S,
-    } || (!has_address(seen) && seen.uptime_s < ADDRESS_PATIENCE_S);
+    } || (!has_address(seen) && seen.uptime_s < ADDRESS_PATIENCE_S)
+        || seen.pair.as_ref().is_some_and(|page| pair::is_forming(page, seen.uptime_s));
     match findings.first().map(|finding| finding.severity) {
         Some(Severity::Bad) => Health::Bad,
         _ if starting => Health::Starting,
@@ -66,11 +70,13 @@ pub(crate) fn health(seen: &Seen, findings: &[Finding]) -> Health {
     }
 }
 
-fn bad(code: &str, what: impl Into<String>, cure: impl Into<String>) -> Finding {
+/// The node does not do its work.
+pub(super) fn bad(code: &str, what: impl Into<String>, cure: impl Into<String>) -> Finding {
     Finding { severity: Severity::Bad, problem: Problem::new(code, what, cure) }
 }
 
-fn warning(code: &str, what: impl Into<String>, cure: impl Into<String>) -> Finding {
+/// Somebody should look.
+pub(super) fn warning(code: &str, what: impl Into<String>, cure: impl Into<String>) -> Finding {
     Finding { severity: Severity::Warning, problem: Problem::new(code, what, cure) }
 }
 
@@ -229,15 +235,15 @@ fn units(seen: &Seen, found: &mut Vec<Finding>) {
 
 /// Whether the node needs this unit.
 pub(crate) fn is_essential(unit: &str) -> bool {
-    ESSENTIAL.contains(&unit) || ESSENTIAL_IF_THERE.contains(&unit)
+    ESSENTIAL.contains(&unit) || unit == STORE
 }
 
-/// The essential units that are not active, with their state.
-pub(crate) fn missing(units: &Units) -> Vec<String> {
-    let there = ESSENTIAL_IF_THERE.iter().filter(|name| units.get(name).is_some());
+/// The essential units that are not active, with their state; the store's among them where there is
+/// `a_store`.
+pub(crate) fn missing(units: &Units, a_store: bool) -> Vec<String> {
     ESSENTIAL
         .iter()
-        .chain(there)
+        .chain(a_store.then_some(&STORE))
         .filter(|name| !units.is_active(name))
         .map(|name| match units.get(name) {
             Some(unit) => format!("{name} is {} ({})", unit.active, unit.sub),

@@ -10,11 +10,13 @@
 pub(crate) mod collect;
 pub(crate) mod command;
 pub(crate) mod judge;
+pub(crate) mod pair;
 mod record;
 
 use std::net::IpAddr;
 
 use serde::Serialize;
+use serde_json::Value;
 use site::Slot;
 
 use crate::boot_count::Tries;
@@ -45,6 +47,8 @@ The JSON of format 1. Later releases may add keys; what is here stays.
   clock          {synchronised, source, ahead_s}
   storage        {path, used_bytes, free_bytes}
   watchdog       {device, armed, timeout_s}, or null
+  pair           how this room's store stands with the other room's: the page /duet/pair of the store
+                 (docs/two-rooms.md); null on a worker, and while the store does not answer
   ssh_host_key   its fingerprint, \"SHA256:...\"
 
 What is not known or does not apply is null.";
@@ -76,6 +80,8 @@ pub(crate) struct Status {
     pub storage: Storage,
     /// What restarts the machine if it hangs.
     pub watchdog: Option<Watchdog>,
+    /// How this room's store stands with the other room's.
+    pub pair: Option<Value>,
     /// The fingerprint of the ssh host key.
     pub ssh_host_key: Option<String>,
 }
@@ -243,6 +249,8 @@ pub(crate) struct Seen {
     pub storage: Storage,
     /// See [`Status::watchdog`].
     pub watchdog: Option<Watchdog>,
+    /// What the store says of the pair; nothing where there is none.
+    pub pair: Option<Result<Value, String>>,
 }
 
 /// The unit that tells the boot loader that this boot is good.
@@ -276,6 +284,7 @@ impl Status {
             clock: seen.clock.clone().unwrap_or_default(),
             storage: seen.storage.clone(),
             watchdog: seen.watchdog.clone(),
+            pair: seen.pair.clone().and_then(Result::ok),
             ssh_host_key: node.and_then(|node| node.host_key.clone()),
         }
     }

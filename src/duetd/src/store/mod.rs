@@ -7,7 +7,7 @@
 mod backup;
 mod check;
 mod dump;
-mod endpoint;
+pub(crate) mod endpoint;
 mod flags;
 mod folder;
 mod foreign;

@@ -195,6 +195,7 @@ fn esp_files<'a>(
     if let Some(seed) = &request.seed {
         files.push(("duet/seed.toml".into(), seed.seed.as_bytes()));
         files.push(("duet/seed.sig".into(), seed.signature.as_bytes()));
+        files.push(("duet/seed.secrets".into(), seed.secrets.as_bytes()));
     }
     files
 }

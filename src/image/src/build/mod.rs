@@ -11,6 +11,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::compose::ComposeError;
 use crate::compose::overlay::OverlayError;
@@ -118,6 +119,8 @@ pub struct SeedFiles {
     pub seed: String,
     /// Its signature.
     pub signature: String,
+    /// The secrets that go with it.
+    pub secrets: Zeroizing<String>,
 }
 
 /// Everything that a build is made of.
@@ -281,7 +284,9 @@ fn shared_inputs(request: &Request<'_>) -> String {
 fn with_seed(shared: &str, seed: Option<&SeedFiles>) -> String {
     let mut hasher = Hasher::default();
     hasher.update(shared.as_bytes());
-    for text in seed.iter().flat_map(|seed| [&seed.name, &seed.seed, &seed.signature]) {
+    for text in
+        seed.iter().flat_map(|seed| [&seed.name, &seed.seed, &seed.signature, &*seed.secrets])
+    {
         hasher.update(&sha256(text.as_bytes()));
     }
     hex(&hasher.finish())

@@ -8,7 +8,7 @@ mod release;
 mod tests;
 mod token;
 
-pub use authority::{Authority, Certificate};
+pub use authority::{Authority, Certificate, MachineCertificate, RoomAuthority, room_name};
 pub use mode::{ExposedKey, check_mode};
 pub use release::{KeyId, PublicKey, ReleaseKey};
 pub use token::JoinToken;
@@ -17,7 +17,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::{Label, Timestamp};
+use crate::{Label, Room, Timestamp};
 
 /// The folder beside `site.toml` that holds the keys.
 pub const FOLDER: &str = "keys";
@@ -33,6 +33,11 @@ pub const CA_CERTIFICATE: &str = "ca.crt";
 /// The file with the [`JoinToken`]; secret.
 pub const JOIN_TOKEN: &str = "join.token";
 
+/// The files with the certificates of the [`RoomAuthority`] of room a and room b.
+pub const ROOM_CERTIFICATES: [&str; 2] = ["room-a.crt", "room-b.crt"];
+/// The files with their private keys; secret.
+pub const ROOM_KEYS: [&str; 2] = ["room-a.key", "room-b.key"];
+
 /// The keys of one site.
 #[derive(Debug)]
 pub struct SiteKeys {
@@ -40,6 +45,8 @@ pub struct SiteKeys {
     pub release: ReleaseKey,
     /// Signs the certificates by which machines of the site know each other.
     pub authority: Authority,
+    /// Sign the certificates of room a's and room b's machines.
+    pub rooms: [RoomAuthority; 2],
     /// Lets a new machine in.
     pub join: JoinToken,
 }
@@ -89,9 +96,11 @@ impl SiteKeys {
     /// Makes new keys. `now` is the date of the site's certificate.
     pub fn generate(site: &Label, now: Timestamp) -> Result<SiteKeys, KeyError> {
         let random = ring::rand::SystemRandom::new();
+        let authority = Authority::generate(site, now)?;
         Ok(SiteKeys {
             release: ReleaseKey::generate(&random)?,
-            authority: Authority::generate(site, now)?,
+            rooms: [authority.room(site, Room::A, now)?, authority.room(site, Room::B, now)?],
+            authority,
             join: JoinToken::generate(&random)?,
         })
     }
@@ -100,7 +109,7 @@ impl SiteKeys {
     pub fn files(&self) -> Vec<KeyFile> {
         let text = |text: String| Zeroizing::new(text);
         let file = |name, contents, mode, advice| KeyFile { name, contents, mode, advice };
-        vec![
+        let mut files = vec![
             file(
                 RELEASE_KEY,
                 self.release.to_pem(),
@@ -119,7 +128,7 @@ impl SiteKeys {
                 self.authority.key_to_pem(),
                 SECRET,
                 "makes certificates that every machine of the site trusts. Keep it offline; \
-                 building an image does not need it.",
+                 building an image does not need it: the rooms have keys of their own.",
             ),
             file(
                 CA_CERTIFICATE,
@@ -134,7 +143,23 @@ impl SiteKeys {
                 "lets a new machine join the site. Keep it where the people who add machines find \
                  it, and nobody else.",
             ),
-        ]
+        ];
+        for ((certificate, key), room) in ROOM_CERTIFICATES.iter().zip(ROOM_KEYS).zip(&self.rooms) {
+            files.push(file(
+                key,
+                room.key_to_pem(),
+                SECRET,
+                "makes the certificates of this room's machines, and goes into their seeds. Keep it on the \
+                 computer that builds.",
+            ));
+            files.push(file(
+                certificate,
+                text(room.certificate().to_string()),
+                PUBLIC,
+                "lets machines of the site believe this room's. Anybody may have it.",
+            ));
+        }
+        files
     }
 }
 

@@ -2,19 +2,21 @@
 //! the same for every machine. Start at [`Seed`]; the workstation calls [`sign`], the machine
 //! [`verify`].
 
+mod secrets;
 mod signature;
 #[cfg(test)]
 mod tests;
 
+pub use secrets::{Secrets, SecretsError, digest as secrets_digest};
 pub use signature::{SeedError, Verified, sign, verify};
 
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Certificate;
-use crate::{Host, Label, Network, Role, Room, SshKey, Timestamp};
+use crate::{Host, Label, Network, Pair, Role, Room, SshKey, Timestamp};
 
 /// The version of the format that this release writes and reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// Everything that a machine knows of itself and its site before it has spoken to anybody.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +45,18 @@ pub struct Seed {
     pub time_servers: Vec<Host>,
     /// The site's certificate authority.
     pub ca_certificate: Certificate,
+    /// The SHA-256 of the [`Secrets`] that go with it, as text, in hexadecimal digits.
+    pub secrets_sha256: String,
+    /// Where room a's control machine may be, beside what is heard on the wire.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub room_a_hosts: Vec<Host>,
+    /// The same of room b's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub room_b_hosts: Vec<Host>,
     /// How the machine is joined to its network.
     pub network: Network,
+    /// How the two rooms are one service.
+    pub pair: Pair,
 }
 
 /// The seed as the text of `seed.toml`: the same text for the same seed.
@@ -54,6 +66,14 @@ pub fn encode(seed: &Seed) -> String {
 }
 
 impl Seed {
+    /// Where the control machine of a room may be.
+    pub fn hosts(&self, room: Room) -> &[Host] {
+        match room {
+            Room::A => &self.room_a_hosts,
+            Room::B => &self.room_b_hosts,
+        }
+    }
+
     /// What chrony is told (chrony.conf(5), `sourcedir`): the contents of a `.sources` file.
     pub fn chrony_sources(&self) -> String {
         let source = |host: &Host| {

@@ -105,8 +105,7 @@ pub enum SeedError {
 }
 
 /// How a machine comes by a good seed.
-const CURE: &str =
-    "On the workstation build the image again from site.toml and copy both seed files to the ESP";
+const CURE: &str = "On the workstation build the image again from site.toml and copy the three seed files to the ESP";
 
 /// The texts of `seed.toml` and of its signature, `seed.sig`.
 pub fn sign(seed: &Seed, key: &ReleaseKey) -> (String, String) {

@@ -30,7 +30,8 @@ fn certificate() -> Certificate {
 fn seed(room: Room, expires: Option<Timestamp>) -> Seed {
     let text = format!("{SITE}[ssh]\nkeys = ['{KEY}']\n");
     let site = Site::parse(&text, Path::new("site.toml")).unwrap();
-    site.seed(room, Role::Control, &certificate(), time("2026-11-23T08:00:00Z"), expires).unwrap()
+    site.seed(room, Role::Control, &certificate(), "secret", time("2026-11-23T08:00:00Z"), expires)
+        .unwrap()
 }
 
 fn time(text: &str) -> Timestamp {
@@ -58,7 +59,7 @@ fn check(result: Result<Verified, SeedError>, expected: Expect) {
 #[test]
 fn a_seed_is_canonical_text() {
     expect![[r#"
-        format = 1
+        format = 2
         site = "my-campus"
         room = "a"
         room_title = "Building 1"
@@ -72,15 +73,21 @@ fn a_seed_is_canonical_text() {
         MIIAB2V4YW1wbGU=
         -----END CERTIFICATE-----
         """
+        secrets_sha256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+        room_b_hosts = ["192.0.2.10", "2001:db8::10"]
 
         [network]
         addressing = "dhcp"
 
         [network.link.single]
         interface = "en* eth*"
+
+        [pair]
+        authority = "operator"
+        discovery = true
     "#]].assert_eq(&encode(&seed(Room::A, None)));
     expect![[r#"
-        format = 1
+        format = 2
         site = "my-campus"
         room = "b"
         room_title = "Building 2"
@@ -95,6 +102,8 @@ fn a_seed_is_canonical_text() {
         MIIAB2V4YW1wbGU=
         -----END CERTIFICATE-----
         """
+        secrets_sha256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
+        room_b_hosts = ["192.0.2.10", "2001:db8::10"]
 
         [network]
         mtu = 9000
@@ -109,6 +118,10 @@ fn a_seed_is_canonical_text() {
         [network.addressing.static]
         addresses = ["192.0.2.10/24", "2001:db8::10/64"]
         gateways = ["192.0.2.1"]
+
+        [pair]
+        authority = "operator"
+        discovery = true
     "#]].assert_eq(&encode(&seed(Room::B, Some(time("2036-11-23T08:00:00Z")))));
 }
 
@@ -154,7 +167,7 @@ fn a_seed_that_was_edited_is_refused() {
         expect![[r#"
         integrity::seed_signature
         the seed's signature does not match: the seed was changed after it was signed
-        hint: seed.toml cannot be edited on the machine. Change site.toml instead. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: seed.toml cannot be edited on the machine. Change site.toml instead. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
 }
 
@@ -181,7 +194,7 @@ fn a_seed_ends_when_it_says() {
         expect![[r#"
         integrity::seed_expired
         the seed expired at 2026-11-24T08:00:00Z, and it is 2026-11-24T08:00:00Z
-        hint: write a new seed, or set the machine's clock if it is wrong. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: write a new seed, or set the machine's clock if it is wrong. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
 }
 
@@ -208,20 +221,20 @@ fn signed_texts_that_are_no_seed_are_refused() {
         expect![[r#"
         integrity::seed_form
         the seed is malformed: it does not say its format
-        hint: the file is damaged. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     check_text(
         "format = \n",
         expect![[r#"
         integrity::seed_form
         the seed is malformed: line 1: string values must be quoted, expected literal string
-        hint: the file is damaged. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     check_text(
-        "format = 2\nnews = 1\n",
+        "format = 3\nnews = 1\n",
         expect![[r#"
         integrity::seed_format
-        the seed has format 2, this image reads format 1
+        the seed has format 3, this image reads format 2
         hint: write the seed with the release of `duet` that built this image, or install a newer image"#]],
     );
     check_text(
@@ -229,29 +242,29 @@ fn signed_texts_that_are_no_seed_are_refused() {
         expect![[r#"
         integrity::seed_form
         the seed is malformed: line 3: `c` is not a room
-        hint: the file is damaged. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     check_text(
         &format!("colour = 1\n{good}"),
         expect![[r#"
-        integrity::seed_form
-        the seed is malformed: line 1: unknown field `colour`, expected one of `format`, `site`, `room`, `room_title`, `role`, `hostname`, `issued`, `expires`, `ssh_keys`, `time_servers`, `ca_certificate`, `network`
-        hint: the file is damaged. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+            integrity::seed_form
+            the seed is malformed: line 1: unknown field `colour`, expected one of `format`, `site`, `room`, `room_title`, `role`, `hostname`, `issued`, `expires`, `ssh_keys`, `time_servers`, `ca_certificate`, `secrets_sha256`, `room_a_hosts`, `room_b_hosts`, `network`, `pair`
+            hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     check_text(
         &good.replace("Building 1", "\\u001b[2J"),
         expect![[r#"
         integrity::seed_form
         the seed is malformed: the room's title is not one line of text
-        hint: the file is damaged. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     let impossible = encode(&seed(Room::B, None)).replace("192.0.2.10/24", "192.0.2.0/24");
     check_text(
         &impossible,
         expect![[r#"
-        integrity::seed_form
-        the seed is malformed: line 27: 192.0.2.0 is the address of the subnet itself, not the address of a machine
-        hint: the file is damaged. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+            integrity::seed_form
+            the seed is malformed: line 29: 192.0.2.0 is the address of the subnet itself, not the address of a machine
+            hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
 }
 
@@ -264,35 +277,35 @@ fn files_that_are_no_signed_seed_are_refused() {
         expect![[r#"
         integrity::seed_text
         the seed is not UTF-8 text
-        hint: the file is damaged. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     check(
         verify(text.as_bytes(), &[0xff; 64], None, now),
         expect![[r#"
         integrity::seed_text
         the seed's signature is not UTF-8 text
-        hint: the file is damaged. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     check(
         verify(&vec![b' '; 1 << 20], signature.as_bytes(), None, now),
         expect![[r#"
         integrity::seed_size
         the seed has 1048576 bytes
-        hint: it is some other file. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: it is some other file. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     check(
         verify_text(&text, "", None),
         expect![[r#"
         integrity::seed_form
         the seed's signature is malformed: its first line is not `duet seed signature v1`
-        hint: the file is damaged. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     check(
         verify_text(&text, &signature.replace(" v1", " v2"), None),
         expect![[r#"
         integrity::seed_form
         the seed's signature is malformed: its first line is not `duet seed signature v1`
-        hint: the file is damaged. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     let without: String = signature.lines().take(3).map(|line| format!("{line}\n")).collect();
     check(
@@ -300,21 +313,21 @@ fn files_that_are_no_signed_seed_are_refused() {
         expect![[r#"
         integrity::seed_form
         the seed's signature is malformed: the line `signature: …` is missing
-        hint: the file is damaged. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     check(
         verify_text(&text, &format!("{signature}more\n"), None),
         expect![[r#"
         integrity::seed_form
         the seed's signature is malformed: it has more than four lines
-        hint: the file is damaged. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     check(
         verify_text(&text, &signature.replace("duet-ed25519 ", "rsa "), None),
         expect![[r#"
         integrity::seed_form
         the seed's signature is malformed: this is not a site's public key: it does not begin with `duet-ed25519`
-        hint: the file is damaged. On the workstation build the image again from site.toml and copy both seed files to the ESP"#]],
+        hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
 }
 

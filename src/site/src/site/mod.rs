@@ -12,7 +12,7 @@ use crate::keys::Certificate;
 use crate::network::{Addressing, Claims, Interface};
 use crate::problem::InputErrors;
 use crate::seed::{self, Seed};
-use crate::{Host, Label, Network, Role, Room, SshKey, Timestamp};
+use crate::{Host, Label, Network, Pair, Role, Room, SshKey, Timestamp};
 
 /// What a `site.toml` says, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Site {
     pub time_servers: Vec<Host>,
     /// Who may log in to every machine; nobody if empty.
     pub ssh_keys: Vec<SshKey>,
+    /// How the rooms are one service.
+    pub pair: Pair,
 }
 
 /// One room and its machines.
@@ -36,6 +38,8 @@ pub struct RoomPlan {
     pub control: Node,
     /// The worker, where the file describes it or it can be like the control machine.
     pub worker: Option<Node>,
+    /// Where the other room finds the control machine, beside what it hears on the wire.
+    pub hosts: Vec<Host>,
 }
 
 /// One machine.
@@ -61,8 +65,11 @@ pub struct NoWorker(pub Room);
 /// The longest title that fits a line of the status screen.
 const LONGEST_TITLE: usize = 60;
 
-/// The longest site name that leaves room for `-a1` in a label.
-const LONGEST_NAME: usize = 60;
+/// The longest site name: it is part of names in certificates, which have 64 characters in all.
+const LONGEST_NAME: usize = 40;
+
+/// The most hosts of one room that are written down.
+const MOST_HOSTS: usize = 8;
 
 /// The pool that Debian's own chrony uses.
 const DEFAULT_TIME_SERVER: &str = "2.debian.pool.ntp.org";
@@ -93,12 +100,14 @@ impl Site {
         }
     }
 
-    /// What a machine needs to know, ready to be signed.
+    /// What a machine needs to know, ready to be signed. The secrets that go with it are `secrets`, as
+    /// text.
     pub fn seed(
         &self,
         room: Room,
         role: Role,
         ca_certificate: &Certificate,
+        secrets: &str,
         issued: Timestamp,
         expires: Option<Timestamp>,
     ) -> Result<Seed, NoWorker> {
@@ -115,7 +124,11 @@ impl Site {
             ssh_keys: self.ssh_keys.clone(),
             time_servers: self.time_servers.clone(),
             ca_certificate: ca_certificate.clone(),
+            secrets_sha256: seed::secrets_digest(secrets),
+            room_a_hosts: self.room(Room::A).hosts.clone(),
+            room_b_hosts: self.room(Room::B).hosts.clone(),
             network: node.network.clone(),
+            pair: self.pair.clone(),
         })
     }
 }
@@ -140,8 +153,13 @@ fn read_site(file: &Table<'_>) -> Option<Site> {
         None => default_time_servers(),
     };
     let ssh_keys = file.table("ssh").map(|table| read_ssh(&table)).unwrap_or_default();
+    let pair = match file.table("pair") {
+        Some(table) => Pair::read(&table),
+        None if file.has("pair") => None,
+        None => Some(Pair::default()),
+    };
     file.finish();
-    Some(Site { name: name?, rooms: rooms?, time_servers, ssh_keys })
+    Some(Site { name: name?, rooms: rooms?, time_servers, ssh_keys, pair: pair? })
 }
 
 fn read_rooms(
@@ -188,13 +206,32 @@ fn read_room(
         }
         None => None,
     };
+    let hosts = read_hosts(table);
     table.finish();
     let control = control?;
     let worker = match worker {
         Some(described) => Some(described?),
         None => like_control(&control, site, room),
     };
-    Some(RoomPlan { title: title?.value.to_owned(), control, worker })
+    // What is fixed is known to the other room without being heard.
+    let fixed = control.network.addresses().iter().map(|cidr| Host::from(cidr.address()));
+    let mut known = hosts;
+    for host in fixed {
+        if !known.contains(&host) {
+            known.push(host);
+        }
+    }
+    Some(RoomPlan { title: title?.value.to_owned(), control, worker, hosts: known })
+}
+
+fn read_hosts(table: &Table<'_>) -> Vec<Host> {
+    let hosts = table.one_or_more::<Host>("hosts").unwrap_or_default();
+    let count = table.length("hosts");
+    if count > MOST_HOSTS {
+        let hint = format!("name at most {MOST_HOSTS}: they are one machine's");
+        table.report(table.span(), format!("{count} hosts"), hint);
+    }
+    hosts.into_iter().map(|found| found.value).collect()
 }
 
 /// A worker as the control machine is, unless that one's network is its own.

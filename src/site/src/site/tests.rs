@@ -294,16 +294,16 @@ fn impossible_names_are_refused() {
                 |         ^^^^^^
               hint: a title is 1 to 60 characters on one line"#]],
     );
-    let long = SMALL.replace("my-campus", &"x".repeat(61));
+    let long = SMALL.replace("my-campus", &"x".repeat(41));
     check(
         &long,
         expect![[r#"
-        a problem in site.toml:
+            a problem in site.toml:
 
-        site.toml:1:8: the name has 61 characters
-          1 | name = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-            |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-          hint: at most 60: host names are made of it, such as NAME-a1"#]],
+            site.toml:1:8: the name has 41 characters
+              1 | name = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+                |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              hint: at most 40: host names are made of it, such as NAME-a1"#]],
     );
 }
 
@@ -404,7 +404,7 @@ fn a_private_key_is_refused_and_not_shown() {
         2 problems in site.toml:
 
         site.toml:4:1: unknown key `nonsense`
-          hint: the keys here are `name`, `room`, `time`, `ssh`
+          hint: the keys here are `name`, `room`, `time`, `ssh`, `pair`
 
         site.toml:6:9: this is a private key, not a public one
           hint: paste the line of the .pub file; and since this key was written into a file that travels, make a new pair with `ssh-keygen`"#]],
@@ -468,4 +468,87 @@ fn any_slip_is_taken_or_told_and_never_panics() {
             }
         }
     }
+}
+
+#[test]
+fn the_pair_is_read_and_what_two_could_grant_is_refused() {
+    let witness = |authority: &str, certificate: &str| {
+        format!(
+            "{SMALL}[pair]\nauthority = \"{authority}\"\n[pair.witness]\naddresses = \"192.0.2.9:7411\"\n\
+             certificate = \"\"\"\n{certificate}\"\"\"\n"
+        )
+    };
+    let certificate = "-----BEGIN CERTIFICATE-----\nMIIAB2V4YW1wbGU=\n-----END CERTIFICATE-----\n";
+    let site = parse(&witness("witness", certificate)).unwrap();
+    let found = site.pair.witness.unwrap();
+    assert_eq!(site.pair.authority.to_string(), "witness");
+    assert_eq!(found.addresses[0].to_string(), "192.0.2.9:7411");
+    assert_eq!(parse(SMALL).unwrap().pair, Pair::default());
+    check(
+        &witness("operator", certificate),
+        expect![[r#"
+        a problem in site.toml:
+
+        site.toml:6:7: `witness` has no meaning here: two could grant to two rooms
+          6 | [pair.witness]
+            |       ^^^^^^^
+          hint: write authority = "witness", or remove the table"#]],
+    );
+    check(
+        &witness("witness", "nonsense"),
+        expect![[r#"
+        a problem in site.toml:
+
+        site.toml:8:15: this is not a certificate: it has no whole -----BEGIN block
+          8 | certificate = """
+            |               ^^^
+          hint: put back the file that `duet site new` wrote, from where it was kept"#]],
+    );
+    check(
+        &format!("{SMALL}[pair]\nauthority = \"witness\"\n"),
+        expect![[r#"
+        a problem in site.toml:
+
+        site.toml:4:1: [pair] lacks `witness`
+          4 | [pair]
+            | ^^^^^^
+          hint: write [pair.witness] with addresses and certificate"#]],
+    );
+    check(
+        &format!("{SMALL}[pair]\nauthority = \"both\"\n"),
+        expect![[r#"
+        a problem in site.toml:
+
+        site.toml:5:13: `both` grants nothing
+          5 | authority = "both"
+            |             ^^^^^^
+          hint: write "witness", "preferred:a", "preferred:b" or "operator""#]],
+    );
+    check(
+        &format!("{SMALL}[pair.timing]\nsilent_after_ms = 1900\nlease_ms = 20000\n"),
+        expect![[r#"
+            2 problems in site.toml:
+
+            site.toml:4:1: these times contradict one another: nine tenths of lease_ms must be longer than silent_after_ms: clocks differ
+              4 | [pair.timing]
+                | ^^^^^^^^^^^^^
+              hint: leave [pair.timing] out for 250, 1500 and 2000 ms
+
+            site.toml:6:12: `lease_ms = 20000` is impossible
+              6 | lease_ms = 20000
+                |            ^^^^^
+              hint: write a whole number from 10 to 10000"#]],
+    );
+}
+
+#[test]
+fn a_room_is_found_at_its_static_addresses_and_at_what_is_written() {
+    let text = format!(
+        "{SMALL}room.b.hosts = [\"b1.example.org\", \"192.0.2.10\"]\n[room.b.network]\nmode = \"static\"\n\
+         interface = \"enp1s0\"\naddresses = [\"192.0.2.10/24\", \"2001:db8::10/64\"]\n"
+    );
+    let site = parse(&text).unwrap();
+    let hosts: Vec<&str> = site.room(Room::B).hosts.iter().map(Host::as_str).collect();
+    assert_eq!(hosts, ["b1.example.org", "192.0.2.10", "2001:db8::10"]);
+    assert!(site.room(Room::A).hosts.is_empty());
 }

@@ -21,7 +21,7 @@ const ADVICE: usize = 72;
 /// A name that machines cannot be named after.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 #[error("the site cannot be named `{name}`")]
-#[diagnostic(code(usage::name), help("a name has 1 to 60 of: a-z, 0-9 and `-`, such as my-campus"))]
+#[diagnostic(code(usage::name), help("a name has 1 to 40 of: a-z, 0-9 and `-`, such as my-campus"))]
 struct BadName {
     name: String,
     #[source]

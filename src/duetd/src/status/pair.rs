@@ -1,0 +1,226 @@
+//! How this room's store stands with the other room's: asked of the store's page, judged and put into
+//! words. Start at [`ask`]; [`findings`] and what follows are pure.
+
+use std::time::Duration;
+
+use ::store::client;
+use serde_json::Value;
+use site::Room;
+
+use super::{Finding, judge};
+use crate::store::endpoint;
+
+/// Where the store of a control machine answers on this machine (overlays/control/etc/duet/store.toml).
+pub(crate) const STORE: &str = "http://127.0.0.1:2381";
+
+/// How long the store may take: a screen waits for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long after the start, in seconds, the rooms may take to find each other.
+const FINDING_PATIENCE_S: u64 = 180;
+
+/// The page `/duet/pair` of this machine's store.
+pub(crate) fn ask() -> Result<Value, String> {
+    let answer = endpoint::within(async {
+        let page = client::page(STORE, None, http::Method::GET, "/duet/pair");
+        let late = |_| miette::miette!("no answer in {} s", PATIENCE.as_secs());
+        Ok(tokio::time::timeout(PATIENCE, page).await.map_err(late)??)
+    });
+    let (_, text) = answer.map_err(|error| error.to_string())?;
+    serde_json::from_str(&text).map_err(|_| format!("{STORE} answers something else"))
+}
+
+/// What a person should know of it.
+pub(super) fn findings(page: &Result<Value, String>, uptime_s: u64, found: &mut Vec<Finding>) {
+    let page = match page {
+        Ok(page) => page,
+        Err(_) if uptime_s < judge::START_PATIENCE_S => return,
+        Err(why) => {
+            let what = format!("The state store of this room does not say how it is: {why}.");
+            let cure = "`journalctl -b -u duet-store` tells why.";
+            found.push(judge::bad("store.silent", what, cure));
+            return;
+        }
+    };
+    let other = other(page);
+    let link = page["link"]["why_not"].as_str().map_or_else(String::new, |why| format!(" ({why})"));
+    if page["disk_stuck"] == true {
+        let what = "The disk of the state store does not keep what it is given: a write sticks.";
+        found.push(judge::bad("store.disk", what, "Look at the disk: `dmesg`, `smartctl`."));
+    }
+    if !is_formed(page) {
+        if uptime_s >= FINDING_PATIENCE_S {
+            let what =
+                format!("The rooms have not become one: room {other} was not met yet{link}.");
+            let cure = format!(
+                "Is room {other} switched on, and the cable between the rooms connected? Over a router, \
+                 write its address into the site file: `hosts` of [room.{}].",
+                other.to_lowercase()
+            );
+            found.push(judge::bad("pair.unmet", what, cure));
+        }
+    } else if page["role"] == "waits" {
+        let unheard = format!("it has not heard room {other} yet");
+        let why = page["refusal"].as_str().unwrap_or(&unheard);
+        let what = format!("This room does not serve: {why}{link}.");
+        let cure = format!(
+            "It goes on by itself once it hears room {other} or is let to. If room {other} is off and \
+             stays off: `duetd store go-on-alone`."
+        );
+        found.push(judge::bad("pair.waits", what, cure));
+    } else if page["survival"]["redundant"] != true {
+        let what =
+            format!("Room {} serves alone: room {other} is not in sync{link}.", leader(page));
+        let cure = format!(
+            "Until it is, losing the one that serves stops the site. Bring room {other} back; it catches \
+             up by itself."
+        );
+        found.push(judge::warning("pair.alone", what, cure));
+    }
+    if let Some(trouble) = page["authority"]["trouble"].as_str() {
+        let kind = page["authority"]["kind"].as_str().unwrap_or("authority");
+        let what = format!("The {kind} does not answer: {trouble}.");
+        let cure = "Until it does, a room that loses the other one waits.";
+        found.push(judge::warning("pair.authority", what, cure));
+    }
+}
+
+/// Whether the two rooms have ever become one.
+pub(super) fn is_formed(page: &Value) -> bool {
+    page["epoch"].is_u64()
+}
+
+/// Whether the rooms may still be finding each other after the start.
+pub(super) fn is_forming(page: &Result<Value, String>, uptime_s: u64) -> bool {
+    let formed = page.as_ref().is_ok_and(is_formed);
+    !formed && uptime_s < FINDING_PATIENCE_S
+}
+
+/// The other room, in upper case.
+fn other(page: &Value) -> String {
+    let own: Room = page["room"].as_str().and_then(|room| room.parse().ok()).unwrap_or(Room::A);
+    own.other().to_string().to_uppercase()
+}
+
+fn leader(page: &Value) -> String {
+    page["leader"].as_str().unwrap_or("?").to_uppercase()
+}
+
+/// Who leads and who is in sync, in a line.
+pub(crate) fn rooms(page: &Value) -> String {
+    if !is_formed(page) {
+        return format!("looking for room {}", other(page));
+    }
+    let behind = page["follower"]["behind"].as_u64().or(page["behind"].as_u64()).unwrap_or(0);
+    let epoch = &page["epoch"];
+    let lag = if behind == 0 { String::new() } else { format!(", {behind} entries behind") };
+    let leader = leader(page);
+    match (page["role"].as_str(), page["survival"]["redundant"] == true) {
+        (Some("waits"), _) => {
+            format!("this one waits; the last decision, {epoch}, was for {leader}")
+        }
+        (_, true) => format!("{leader} leads, both in sync{lag} (decision {epoch})"),
+        (_, false) => format!("{leader} leads alone (decision {epoch})"),
+    }
+}
+
+/// The link to the other room, in a line.
+pub(crate) fn link(page: &Value) -> String {
+    let link = &page["link"];
+    let up = !link["outward"].is_null() && !link["inward"].is_null();
+    match (up, link["round_trip_ms"].as_f64(), link["why_not"].as_str()) {
+        (true, Some(trip), _) => format!("up, {} there and back", milliseconds(trip)),
+        (true, None, _) => "up".to_owned(),
+        (false, _, Some(why)) => format!("down: {why}"),
+        (false, ..) => "down".to_owned(),
+    }
+}
+
+/// Coarse, so that a screen is not drawn anew for each look.
+fn milliseconds(ms: f64) -> String {
+    match ms {
+        ..1.0 => "less than 1 ms".to_owned(),
+        1.0..10.0 => "a few ms".to_owned(),
+        10.0..100.0 => "some 10 ms".to_owned(),
+        _ => "more than 100 ms".to_owned(),
+    }
+}
+
+/// What would happen if the other room were lost now.
+pub(crate) fn survival(page: &Value) -> String {
+    let survival = &page["survival"];
+    let goes_on = if survival["goes_on"] == true { "this room goes on" } else { "this room waits" };
+    let because = survival["because"].as_str().unwrap_or("nobody knows");
+    format!("{goes_on}: {because}")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn page() -> Value {
+        json!({
+            "site": "demo", "room": "a", "role": "leads", "epoch": 7, "leader": "a",
+            "in_sync": ["a", "b"], "behind": 0, "follower": { "behind": 0 },
+            "authority": { "kind": "witness", "trouble": null },
+            "link": { "outward": "10.0.0.2:2380", "inward": "10.0.0.2:5", "round_trip_ms": 0.3 },
+            "survival": { "goes_on": true, "because": "it would go on by the witness",
+                          "redundant": true },
+        })
+    }
+
+    /// The page with some of its fields otherwise.
+    fn with(changes: Value) -> Value {
+        let mut page = page();
+        for (name, value) in changes.as_object().unwrap() {
+            page[name] = value.clone();
+        }
+        page
+    }
+
+    fn codes(page: Result<Value, String>, uptime_s: u64) -> Vec<String> {
+        let mut found = Vec::new();
+        findings(&page, uptime_s, &mut found);
+        found.into_iter().map(|finding| finding.problem.code).collect()
+    }
+
+    #[test]
+    fn two_rooms_in_sync_need_nobody() {
+        assert_eq!(codes(Ok(page()), 1000), [""; 0]);
+        assert_eq!(rooms(&page()), "A leads, both in sync (decision 7)");
+        assert_eq!(link(&page()), "up, less than 1 ms there and back");
+        assert_eq!(survival(&page()), "this room goes on: it would go on by the witness");
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_cure() {
+        let alone = with(json!({
+            "survival": { "goes_on": true, "because": "alone", "redundant": false },
+            "link": { "outward": null, "inward": null, "why_not": "10.0.0.2:2380: refused" },
+        }));
+        assert_eq!(rooms(&alone), "A leads alone (decision 7)");
+        assert_eq!(link(&alone), "down: 10.0.0.2:2380: refused");
+        assert_eq!(codes(Ok(alone), 1000), ["pair.alone"]);
+        let waits = with(json!({ "role": "waits", "refusal": "the witness does not answer",
+                                 "authority": { "kind": "witness", "trouble": "no answer" } }));
+        assert_eq!(codes(Ok(waits), 10), ["pair.waits", "pair.authority"]);
+        let stuck = with(json!({ "disk_stuck": true }));
+        assert_eq!(codes(Ok(stuck), 10), ["store.disk"]);
+    }
+
+    #[test]
+    fn rooms_have_a_while_to_find_each_other() {
+        let unmet = Ok(json!({ "room": "b", "role": "waits", "epoch": null, "link": {} }));
+        assert!(is_forming(&unmet, 179) && !is_forming(&unmet, 180));
+        assert_eq!(codes(unmet.clone(), 179), [""; 0]);
+        assert_eq!(codes(unmet.clone(), 180), ["pair.unmet"]);
+        assert_eq!(rooms(&unmet.unwrap()), "looking for room A");
+        let silent = Err("no answer in 2 s".to_owned());
+        assert!(is_forming(&silent, 10));
+        assert_eq!(codes(silent.clone(), 10), [""; 0]);
+        assert_eq!(codes(silent, 180), ["store.silent"]);
+    }
+}
