@@ -126,6 +126,7 @@ impl Rooms {
                 room,
                 listen: vec![at(port)],
                 peers: vec![wire.address().to_string()],
+                peers_file: None,
                 cert_file,
                 key_file,
                 ca_file: authority.file.clone(),

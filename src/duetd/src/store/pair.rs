@@ -78,6 +78,7 @@ pub(crate) async fn open(config: &PairConfig, engine: &Engine) -> Result<Road, m
         room: config.room,
         listen: config.listen_peer.clone(),
         peers: config.peers.clone(),
+        peers_file: config.peers_file.clone(),
         cert_file: config.cert_file.clone(),
         key_file: config.key_file.clone(),
         ca_file: config.ca_file.clone(),

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 pub use error::{ConfigError, Problem};
 pub use listen::{Listen, Place};
+pub(crate) use pair::host;
 pub use pair::{PairConfig, WitnessConfig};
 pub use raw::{IGNORED, List, Raw, SETTINGS, Setting, Text};
 

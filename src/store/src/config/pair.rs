@@ -25,8 +25,10 @@ pub struct PairConfig {
     pub room: Room,
     /// Where the other room is listened for; at least one.
     pub listen_peer: Vec<SocketAddr>,
-    /// Where the other room listens, as `host:port`; at least one.
+    /// Where the other room listens, as `host:port`; at least one, or a file of them.
     pub peers: Vec<String>,
+    /// A file of further ones.
+    pub peers_file: Option<PathBuf>,
     /// This room's certificate chain (PEM).
     pub cert_file: PathBuf,
     /// Its key (PEM).
@@ -71,7 +73,8 @@ impl PairConfig {
         let (room, site) = match (&raw.room, &raw.site) {
             (Some(room), Some(site)) => (room, site.to_string()),
             (None, None) => {
-                if raw.authority.is_some() || raw.peer_urls.is_some() {
+                let set = raw.peer_urls.is_some() || raw.peer_urls_file.is_some();
+                if raw.authority.is_some() || set {
                     problems.push(missing("room", "and so is site: whose room is it?"));
                 }
                 return None;
@@ -95,7 +98,13 @@ impl PairConfig {
             raw.listen_peer_urls.clone().unwrap_or_else(|| List::one("https://0.0.0.0:2380"));
         let listen = listen.0.iter().map(|url| listen_peer(url)).collect::<Result<Vec<_>, _>>();
         let listen_peer = keep(listen, Vec::new(), problems).into_iter().flatten().collect();
-        let peers = keep(hosts("peer-urls", raw.peer_urls.as_ref()), Vec::new(), problems);
+        let peers = match &raw.peer_urls {
+            // Where a file says where the other room is, nothing else needs to.
+            peers if raw.peer_urls_file.is_some() && peers.as_ref().is_none_or(List::is_empty) => {
+                Vec::new()
+            }
+            peers => keep(hosts("peer-urls", peers.as_ref()), Vec::new(), problems),
+        };
         let mut file = |setting: &'static str, file: &Option<PathBuf>| {
             let why = "the rooms know each other by certificates of the site's authority";
             keep(file.clone().ok_or_else(|| missing(setting, why)), PathBuf::new(), problems)
@@ -127,6 +136,7 @@ impl PairConfig {
             room,
             listen_peer,
             peers,
+            peers_file: raw.peer_urls_file.clone(),
             cert_file,
             key_file,
             ca_file,
@@ -148,6 +158,7 @@ impl PairConfig {
         raw.listen_peer_urls =
             Some(List(self.listen_peer.iter().map(|address| url(address)).collect()));
         raw.peer_urls = Some(List(self.peers.iter().map(|peer| url(peer)).collect()));
+        raw.peer_urls_file = self.peers_file.clone();
         raw.peer_cert_file = Some(self.cert_file.clone());
         raw.peer_key_file = Some(self.key_file.clone());
         raw.peer_trusted_ca_file = Some(self.ca_file.clone());
@@ -224,7 +235,7 @@ fn parse_authority(text: &Text) -> Result<Authority, Problem> {
 }
 
 /// The host and port of an `https` URL without a path.
-fn host(setting: &'static str, url: &str) -> Result<String, Problem> {
+pub(crate) fn host(setting: &'static str, url: &str) -> Result<String, Problem> {
     let bad = |reason: &str| Problem::new(setting, format!("`{url}` {reason}"));
     let rest = url.strip_prefix("https://");
     let rest = rest.ok_or_else(|| bad("does not begin with https://: the link is encrypted"))?;

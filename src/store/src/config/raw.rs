@@ -36,6 +36,10 @@ impl List {
         List(vec![text.to_owned()])
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn split(text: &str) -> List {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         List(parts.map(str::to_owned).collect())
@@ -244,6 +248,8 @@ settings! {
         "Where the other room is listened for: https://address:port";
     peer_urls: List = "peer-urls",
         "Where the other room listens: https://host:port, with commas between";
+    peer_urls_file: PathBuf = "peer-urls-file",
+        "A file of further ones, an https://host:port each line; read anew before each try";
     peer_cert_file: PathBuf = "peer-cert-file",
         "This room's certificate chain for the other room and the witness, PEM";
     peer_key_file: PathBuf = "peer-key-file",

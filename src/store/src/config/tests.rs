@@ -266,3 +266,38 @@ fn urls_read_what_they_show() {
         assert!(url.parse::<Listen>().is_err(), "{url}");
     }
 }
+
+#[test]
+fn where_the_other_room_is_may_stand_in_a_file() {
+    let pair = "site = 's'\nroom = 'a'\nauthority = 'operator'\npeer-cert-file = 'c'\n\
+                peer-key-file = 'k'\npeer-trusted-ca-file = 't'\n";
+    let missing = "peer-urls: is missing; https://host:port, with commas between";
+    let cases = [
+        ("", Err(missing)),
+        ("peer-urls = []", Err(missing)),
+        ("peer-urls-file = '/run/p'", Ok(vec![])),
+        ("peer-urls-file = '/run/p'\npeer-urls = ''", Ok(vec![])),
+        (
+            "peer-urls-file = '/run/p'\npeer-urls = 'https://[fe80::1%eth0]:2'",
+            Ok(vec!["[fe80::1%eth0]:2"]),
+        ),
+        (
+            "peer-urls-file = '/run/p'\npeer-urls = 'b:2'",
+            Err("peer-urls: `b:2` does not begin with https://: the link is encrypted"),
+        ),
+    ];
+    for (text, expected) in cases {
+        let found = config(&format!("{pair}{text}"));
+        let peers = found.as_ref().map(|config| config.pair.as_ref().unwrap().peers.clone());
+        let peers = peers.map_err(|error| error.problems[0].to_string());
+        let expected = expected.map(|peers| peers.into_iter().map(str::to_owned).collect());
+        assert_eq!(peers, expected.map_err(str::to_owned), "{text}");
+        if let Ok(found) = found {
+            assert_eq!(config(&found.to_toml()).unwrap(), found, "it reads what it prints");
+            let file = found.pair.unwrap().peers_file;
+            assert_eq!(file.as_deref(), Some(std::path::Path::new("/run/p")));
+        }
+    }
+    let alone = config("peer-urls-file = '/run/p'").unwrap_err();
+    assert_eq!(alone.problems[0].setting, "room");
+}

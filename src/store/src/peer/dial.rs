@@ -4,24 +4,23 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::ServerName;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::{TlsConnector, TlsStream};
 
+use super::candidates::addresses;
 use super::greet::{Agreed, Failed, greet};
 use super::hello::Purpose;
 use super::refusal::Refusal;
 use super::shared::Shared;
 use super::socket::{tune, tune_for};
 use super::tls::{ALPN, name};
-
-/// How long a name may take to be looked up.
-const LOOKUP: Duration = Duration::from_secs(2);
 
 /// How long an address may take to answer at all.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -30,11 +29,8 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// the whole Internet).
 const STAGGER: Duration = Duration::from_millis(100);
 
-/// How long the handshake and the hello may take, at both ends.
+/// How long the handshake and the hello may take, at both ends; where this room dials, each of the two.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
-
-/// The most addresses of all candidates that are tried.
-const ADDRESSES: usize = 16;
 
 /// A connection that is ready to be used.
 pub(super) struct Link {
@@ -48,6 +44,12 @@ pub(super) struct Link {
 pub(super) enum Problem {
     /// There is no candidate.
     Nobody,
+    /// Nor is there one in the file, which may have some later.
+    NotYet { file: PathBuf },
+    /// The file of candidates cannot be read.
+    File { file: PathBuf, error: io::Error },
+    /// A line of it is no candidate; what a screen must not see is escaped.
+    Line { file: PathBuf, number: usize, text: String },
     /// A name leads nowhere.
     Name { name: String, error: io::Error },
     /// An address does not answer.
@@ -64,6 +66,13 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Problem::Nobody => f.write_str("no address of the other room is known"),
+            Problem::NotYet { file } => {
+                write!(f, "no address of the other room is known yet ({})", file.display())
+            }
+            Problem::File { file, error } => write!(f, "cannot read {}: {error}", file.display()),
+            Problem::Line { file, number, text } => {
+                write!(f, "{}, line {number}: `{text}` is no https://host:port", file.display())
+            }
             Problem::Name { name, error } => write!(f, "{name}: {error}"),
             Problem::Unreachable { address, error } => write!(f, "{address}: {error}"),
             Problem::Handshake { address, error } => {
@@ -80,7 +89,10 @@ impl fmt::Display for Problem {
 /// Makes one connection to the other room: all candidates are looked up anew, and tried one shortly
 /// after the other; the first that fits is used.
 pub(super) async fn dial(shared: &Shared, purpose: Purpose) -> Result<Link, Vec<Problem>> {
-    let (mut addresses, mut problems) = addresses(&shared.config.peers).await;
+    let (mut addresses, mut problems) = {
+        let config = &shared.config;
+        addresses(&config.peers, config.peers_file.as_deref()).await
+    };
     // Where it was met before, it is found again most likely.
     let met = shared.met();
     addresses.sort_by_key(|address| Some(*address) != met);
@@ -89,20 +101,15 @@ pub(super) async fn dial(shared: &Shared, purpose: Purpose) -> Result<Link, Vec<
         .zip(0..)
         .map(|(address, place)| async move {
             sleep(STAGGER * place).await;
-            (address, connect(address).await)
+            (address, reach(shared, purpose, address).await)
         })
         .collect();
-    while let Some((address, connected)) = tries.next().await {
-        let made = match connected {
-            Err(error) => Err(Problem::Unreachable { address, error }),
-            // Only one of them is greeted at a time: the peer would give up one for the other.
-            Ok(stream) => match timeout(HANDSHAKE, open(shared, purpose, address, stream)).await {
-                Ok(opened) => opened,
-                Err(_) => {
-                    let error = io::Error::new(io::ErrorKind::TimedOut, "no answer in 5 s");
-                    Err(Problem::Handshake { address, error })
-                }
-            },
+    while let Some((address, reached)) = tries.next().await {
+        let made = match reached {
+            Err(problem) => Err(problem),
+            // Only one of them is greeted at a time: the peer would give up one for the other. None is
+            // greeted before it has shown its certificate: a stranger who keeps still holds up nobody else.
+            Ok(stream) => in_time(address, agree(shared, purpose, address, stream)).await,
         };
         match made {
             Ok(link) => return Ok(link),
@@ -122,61 +129,70 @@ async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn open(
+/// A connection on which the other room's certificate was seen.
+async fn reach(
+    shared: &Shared,
+    purpose: Purpose,
+    address: SocketAddr,
+) -> Result<TlsStream<TcpStream>, Problem> {
+    let stream = connect(address).await;
+    let stream = stream.map_err(|error| Problem::Unreachable { address, error })?;
+    in_time(address, secure(shared, purpose, address, stream)).await
+}
+
+/// The handshake or the hello, which may take [`HANDSHAKE`].
+async fn in_time<T>(
+    address: SocketAddr,
+    step: impl Future<Output = Result<T, Problem>>,
+) -> Result<T, Problem> {
+    timeout(HANDSHAKE, step).await.unwrap_or_else(|_| {
+        let error = io::Error::new(io::ErrorKind::TimedOut, "no answer in 5 s");
+        Err(Problem::Handshake { address, error })
+    })
+}
+
+async fn secure(
     shared: &Shared,
     purpose: Purpose,
     address: SocketAddr,
     stream: TcpStream,
-) -> Result<Link, Problem> {
-    let room = shared.config.room;
-    let expected = name(room.other(), &shared.config.site);
-    let failed = |error: io::Error| match Refusal::of_handshake(&error, room, &expected) {
-        Some(refusal) => Problem::Refused { address, refusal },
-        None => Problem::Handshake { address, error },
-    };
+) -> Result<TlsStream<TcpStream>, Problem> {
+    let expected = name(shared.config.room.other(), &shared.config.site);
+    let failed = |error| failed(shared, address, error);
     tune_for(&stream, purpose).map_err(failed)?;
-    let server = ServerName::try_from(expected.clone()).map_err(io::Error::other);
+    let server = ServerName::try_from(expected).map_err(io::Error::other);
     let connector = TlsConnector::from(shared.identity.current().client);
     let connected = connector.connect(server.map_err(failed)?, stream).await;
-    let mut stream = connected.map_err(failed)?;
+    let stream = connected.map_err(failed)?;
     if stream.get_ref().1.alpn_protocol() != Some(ALPN) {
         return Err(failed(io::Error::other("no store answers there, but another program")));
     }
+    Ok(stream.into())
+}
+
+async fn agree(
+    shared: &Shared,
+    purpose: Purpose,
+    address: SocketAddr,
+    mut stream: TlsStream<TcpStream>,
+) -> Result<Link, Problem> {
     let own = shared.hello(Some(purpose));
     let agreed = greet(&mut stream, &own, None).await.map_err(|why| match why {
         Failed::Here(refusal) => Problem::Refused { address, refusal },
         Failed::There(sentence) => Problem::RefusedThere { address, sentence },
-        Failed::Broke(error) => failed(error),
+        Failed::Broke(error) => failed(shared, address, error),
     })?;
-    Ok(Link { stream: stream.into(), address, agreed })
+    Ok(Link { stream, address, agreed })
 }
 
-/// What the candidates mean now, without repetition, and which names mean nothing.
-async fn addresses(candidates: &[String]) -> (Vec<SocketAddr>, Vec<Problem>) {
-    let lookups = candidates.iter().map(|name| async move {
-        if let Ok(address) = name.parse::<SocketAddr>() {
-            return Ok(vec![address]);
-        }
-        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no answer to the name in 2 s");
-        let found = timeout(LOOKUP, lookup_host(name)).await.map_err(late).and_then(|found| found);
-        found
-            .map(Iterator::collect::<Vec<_>>)
-            .map_err(|error| Problem::Name { name: name.clone(), error })
-    });
-    let (mut addresses, mut problems) = (Vec::new(), Vec::new());
-    for found in futures_util::future::join_all(lookups).await {
-        match found {
-            Err(problem) => problems.push(problem),
-            Ok(found) => {
-                for address in found {
-                    if !addresses.contains(&address) && addresses.len() < ADDRESSES {
-                        addresses.push(address);
-                    }
-                }
-            }
-        }
+/// What a connection that broke means.
+fn failed(shared: &Shared, address: SocketAddr, error: io::Error) -> Problem {
+    let room = shared.config.room;
+    let expected = name(room.other(), &shared.config.site);
+    match Refusal::of_handshake(&error, room, &expected) {
+        Some(refusal) => Problem::Refused { address, refusal },
+        None => Problem::Handshake { address, error },
     }
-    (addresses, problems)
 }
 
 /// How long to wait before the next try.
@@ -220,19 +236,5 @@ mod tests {
         for _ in 0..100 {
             assert!(backoff.next(0) <= Backoff::LONGEST);
         }
-    }
-
-    #[tokio::test]
-    async fn candidates_are_addresses_and_names() {
-        let names = ["[::1]:7", "127.0.0.1:7", "localhost:7", "127.0.0.1:7", "nowhere.invalid:7"];
-        let names: Vec<String> = names.map(str::to_owned).to_vec();
-        let (found, problems) = addresses(&names).await;
-        let mut texts: Vec<String> = found.iter().map(ToString::to_string).collect();
-        texts.sort();
-        assert_eq!(texts, ["127.0.0.1:7", "[::1]:7"], "each once");
-        assert!(
-            matches!(&problems[..], [Problem::Name { name, .. }] if name == "nowhere.invalid:7"),
-            "{problems:?}"
-        );
     }
 }

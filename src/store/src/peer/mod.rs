@@ -22,6 +22,7 @@
 
 mod accept;
 pub mod calls;
+mod candidates;
 mod dial;
 mod error;
 mod frame;
@@ -82,6 +83,9 @@ pub struct Config {
     /// Where the other room listens, as `host:port`: several names or addresses of the one room. Names are
     /// looked up anew at each try.
     pub peers: Vec<String>,
+    /// A file of further ones, an `https://host:port` each line, which is read anew at each try; one that is
+    /// not there yet is empty.
+    pub peers_file: Option<PathBuf>,
     /// This room's certificate, with what is between it and the authority (PEM). Read again when it changes,
     /// as are the next two.
     pub cert_file: PathBuf,

@@ -81,6 +81,7 @@ impl Site {
             room,
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             peers: vec![],
+            peers_file: None,
             cert_file: files.cert,
             key_file: files.key,
             ca_file: files.ca,
