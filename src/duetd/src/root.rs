@@ -21,6 +21,8 @@ impl Root {
     }
 }
 
+/// Where the EFI partition is mounted.
+pub(crate) const ESP: &str = "/efi";
 /// The seed, and its detached signature, on the ESP.
 pub(crate) const SEED: &str = "/efi/duet/seed.toml";
 /// See [`SEED`].

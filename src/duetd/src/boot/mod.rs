@@ -19,13 +19,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
+use rustix::mount::{MountFlags, mount_remount};
 use site::{Seed, Timestamp};
 
 use crate::console;
 use crate::durable;
 use crate::node::{Identity, Node, Problem, UNSEEDED};
 use crate::process::{AskError, ask};
-use crate::root::{AUTHORIZED_KEYS, NETWORKD, NODE, Root, TIME_SOURCES};
+use crate::root::{AUTHORIZED_KEYS, ESP, NETWORKD, NODE, Root, TIME_SOURCES};
 
 /// The time servers of a machine that has no good seed (chrony.conf(5), `pool`).
 const PUBLIC_TIME: &str = "pool 2.debian.pool.ntp.org iburst\n";
@@ -36,6 +37,8 @@ pub(crate) trait Machine {
     fn now(&self) -> Timestamp;
     /// Gives the machine its name.
     fn set_hostname(&self, name: &str) -> io::Result<()>;
+    /// Opens the EFI partition, which is mounted read-only, for writing; or closes it again.
+    fn open_esp(&self, writable: bool) -> io::Result<()>;
     /// Makes a key pair: `file`, and `file.pub` beside it.
     fn make_host_key(&self, file: &Path) -> Result<(), AskError>;
 }
@@ -50,6 +53,12 @@ impl Machine for ThisMachine {
 
     fn set_hostname(&self, name: &str) -> io::Result<()> {
         Ok(rustix::system::sethostname(name.as_bytes())?)
+    }
+
+    fn open_esp(&self, writable: bool) -> io::Result<()> {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        let closed = if writable { MountFlags::empty() } else { MountFlags::RDONLY };
+        Ok(mount_remount(ESP, flags | closed, c"")?)
     }
 
     fn make_host_key(&self, file: &Path) -> Result<(), AskError> {
@@ -93,7 +102,7 @@ pub(crate) fn apply(root: &Root, machine: &dyn Machine) -> Node {
         problems.push(failed("The settings of this boot could not be written to /run", &error));
     }
     let known = seed.as_ref().filter(|seed| {
-        let secrets = secrets::take(root, seed, &mut problems);
+        let secrets = secrets::take(root, machine, seed, &mut problems);
         secrets.is_some_and(|own| identity::ensure(root, seed, &own, machine.now(), &mut problems))
     });
     // A machine that cannot show who it is takes no part in its site.

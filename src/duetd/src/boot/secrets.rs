@@ -14,6 +14,7 @@ use site::Seed;
 use site::seed::{Secrets, SecretsError};
 use zeroize::Zeroizing;
 
+use super::Machine;
 use crate::durable;
 use crate::node::Problem;
 use crate::root::{KEPT_SECRETS, Root, SEED_SECRETS};
@@ -22,7 +23,12 @@ use crate::root::{KEPT_SECRETS, Root, SEED_SECRETS};
 const LONGEST: u64 = 1 << 20;
 
 /// The secrets that belong to the seed, kept in the state partition and gone from the ESP.
-pub(super) fn take(root: &Root, seed: &Seed, problems: &mut Vec<Problem>) -> Option<Secrets> {
+pub(super) fn take(
+    root: &Root,
+    machine: &dyn Machine,
+    seed: &Seed,
+    problems: &mut Vec<Problem>,
+) -> Option<Secrets> {
     let kept = read(root, KEPT_SECRETS, seed);
     let fresh = read(root, SEED_SECRETS, seed);
     let secrets = match (kept, fresh) {
@@ -45,12 +51,15 @@ pub(super) fn take(root: &Root, seed: &Seed, problems: &mut Vec<Problem>) -> Opt
             return None;
         }
     };
-    if let Err(error) = erase(&root.path(SEED_SECRETS)) {
+    let erased = machine.open_esp(true).and_then(|()| erase(&root.path(SEED_SECRETS)));
+    // What is left open does no harm, and is closed by the next start.
+    let _ = machine.open_esp(false);
+    if let Err(error) = erased {
         problems.push(Problem::new(
             "secrets.exposed",
             format!("The secrets of this room could not be removed from {SEED_SECRETS}: {error}."),
-            "Whoever can read this machine's EFI partition has them. Is it mounted read-only, or full of \
-             errors? `fsck.fat` may help.",
+            "Whoever can read this machine's EFI partition has them. If it is damaged, `fsck.fat` \
+             may help.",
         ));
     }
     Some(secrets)

@@ -39,6 +39,7 @@ struct Toy {
     now: Timestamp,
     hostname: RefCell<String>,
     keys_made: RefCell<u32>,
+    esp_is_open: RefCell<bool>,
     /// Whether the power goes off while ssh-keygen runs.
     cut: RefCell<bool>,
 }
@@ -54,6 +55,7 @@ impl Toy {
             now,
             hostname: RefCell::default(),
             keys_made: RefCell::default(),
+            esp_is_open: RefCell::default(),
             cut: RefCell::default(),
         }
     }
@@ -131,6 +133,11 @@ impl Machine for Toy {
 
     fn set_hostname(&self, name: &str) -> io::Result<()> {
         name.clone_into(&mut self.hostname.borrow_mut());
+        Ok(())
+    }
+
+    fn open_esp(&self, writable: bool) -> io::Result<()> {
+        self.esp_is_open.replace(writable);
         Ok(())
     }
 
@@ -516,6 +523,7 @@ fn secrets_move_off_the_esp_and_make_the_machines_own_key() {
     let toy = Toy::seeded(&key());
     assert_eq!(codes(&toy.boot()), [""; 0]);
     assert!(!toy.exists(SEED_SECRETS), "they are still there for everybody");
+    assert!(!*toy.esp_is_open.borrow());
     assert_eq!(toy.read(KEPT_SECRETS), secrets(0));
     let mode = |path| fs::metadata(toy.root.path(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!([KEPT_SECRETS, IDENTITY_KEY].map(mode), [0o600, 0o600]);
