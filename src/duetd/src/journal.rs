@@ -17,7 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The parts of the program whose own words are wanted; of the libraries below only what is wrong.
-const OURS: [&str; 4] = ["duetd", "store", "mvcc", "witness"];
+const OURS: [&str; 5] = ["duetd", "agent", "store", "mvcc", "witness"];
 
 /// How much is said: etcd's words for it (etcd v3.5 `--log-level`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

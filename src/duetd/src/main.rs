@@ -14,6 +14,8 @@
 //!  kernel, systemd, chrony ────┘
 //! ```
 //!
+//! `duetd discover` shows who announces a Duet machine on the wire; what it hears and how is the crate `agent`'s.
+//!
 //! `duetd store` is a world of its own: on control nodes it keeps the state of Kubernetes, and shares
 //! nothing with the commands above but this program. `duetd witness` is another: it runs outside of all
 //! sites, on any Linux machine.
@@ -25,6 +27,7 @@ mod boot;
 mod boot_count;
 mod clock;
 mod console;
+mod discover;
 mod durable;
 mod exit;
 mod health;
@@ -109,6 +112,14 @@ enum Command {
         dry_run: bool,
     },
 
+    /// Show who is on the wire: the machines of all sites that announce themselves here
+    ///
+    /// Listens by mDNS (RFC 6762) on all network cards, IPv4 and IPv6, and says nothing itself. What is
+    /// shown is what machines claim: nothing of it is verified.
+    ///
+    /// Exit status: 0, also if nobody is there.
+    Discover(discover::Discover),
+
     /// Run the state store, or work on its data (duet-store.service)
     ///
     /// Without a subcommand, serves etcd's v3 API from the data folder. The flags are etcd's; those
@@ -145,6 +156,7 @@ fn main() -> ExitCode {
         Command::Health { wait, dry_run } => {
             health::health(&root, Duration::from_secs(wait), dry_run)
         }
+        Command::Discover(discover) => return exit::end(discover.run()),
         Command::Store(store) => return store.run(),
         Command::Witness(witness) => return witness.run(),
     };

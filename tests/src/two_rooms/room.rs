@@ -40,8 +40,10 @@ pub struct RoomPlan {
     pub name: String,
     /// As whose room it takes itself.
     pub site: String,
-    /// Where it looks for the other room, as `host:port`.
+    /// Where it looks for the other room, as `host:port`; empty to say nothing about it.
     pub peer: String,
+    /// The address at which it listens for the other room.
+    pub listen: String,
     /// Further words of the command line.
     pub words: Vec<String>,
     /// A program that it is started by, with its words.
@@ -63,6 +65,7 @@ impl RoomPlan {
             name: room.to_owned(),
             site: SITE.to_owned(),
             peer: format!("{}:{PEERS}", Cables::inside(side.other())),
+            listen: "0.0.0.0".to_owned(),
             words: Vec::new(),
             by: Vec::new(),
             program: None,
@@ -75,17 +78,19 @@ impl RoomPlan {
             "store".to_owned(),
             format!("--data-dir={}", self.data.display()),
             format!("--listen-client-urls=http://0.0.0.0:{CLIENTS},unix://{}", self.socket()),
-            format!("--listen-peer-urls=https://0.0.0.0:{PEERS}"),
+            format!("--listen-peer-urls=https://{}:{PEERS}", self.listen),
         ];
         if !self.name.is_empty() {
             words.extend([
                 format!("--site={}", self.site),
                 format!("--room={}", self.name),
-                format!("--peer-urls=https://{}", self.peer),
                 format!("--peer-cert-file={}", self.own.0.display()),
                 format!("--peer-key-file={}", self.own.1.display()),
                 format!("--peer-trusted-ca-file={}", self.ca.display()),
             ]);
+        }
+        if !self.name.is_empty() && !self.peer.is_empty() {
+            words.push(format!("--peer-urls=https://{}", self.peer));
         }
         words.extend(self.words.iter().cloned());
         words

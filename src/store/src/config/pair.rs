@@ -98,13 +98,7 @@ impl PairConfig {
             raw.listen_peer_urls.clone().unwrap_or_else(|| List::one("https://0.0.0.0:2380"));
         let listen = listen.0.iter().map(|url| listen_peer(url)).collect::<Result<Vec<_>, _>>();
         let listen_peer = keep(listen, Vec::new(), problems).into_iter().flatten().collect();
-        let peers = match &raw.peer_urls {
-            // Where a file says where the other room is, nothing else needs to.
-            peers if raw.peer_urls_file.is_some() && peers.as_ref().is_none_or(List::is_empty) => {
-                Vec::new()
-            }
-            peers => keep(hosts("peer-urls", peers.as_ref()), Vec::new(), problems),
-        };
+        let peers = keep(check_peers(raw), Vec::new(), problems);
         let mut file = |setting: &'static str, file: &Option<PathBuf>| {
             let why = "the rooms know each other by certificates of the site's authority";
             keep(file.clone().ok_or_else(|| missing(setting, why)), PathBuf::new(), problems)
@@ -250,6 +244,15 @@ fn hosts(setting: &'static str, urls: Option<&List>) -> Result<Vec<String>, Prob
     let urls = urls.filter(|urls| !urls.0.is_empty());
     let urls = urls.ok_or_else(|| missing(setting, "https://host:port, with commas between"))?;
     urls.0.iter().map(|url| host(setting, url)).collect()
+}
+
+/// Where the other room is set to listen: nowhere, if a file says so.
+fn check_peers(raw: &Raw) -> Result<Vec<String>, Problem> {
+    let set = raw.peer_urls.as_ref().filter(|urls| !urls.0.is_empty());
+    if set.is_none() && raw.peer_urls_file.is_some() {
+        return Ok(Vec::new());
+    }
+    hosts("peer-urls", set)
 }
 
 /// The addresses of a URL to listen on. Only `localhost` is looked up: a name that moves is no place.

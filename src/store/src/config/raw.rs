@@ -36,10 +36,6 @@ impl List {
         List(vec![text.to_owned()])
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     fn split(text: &str) -> List {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         List(parts.map(str::to_owned).collect())

@@ -154,3 +154,29 @@ async fn another_protocol_is_refused_in_tls_already() {
         turned_away(&a, word).await;
     }
 }
+
+/// Whoever announces addresses can have a room dial them: they cost a moment, not five seconds each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_are_dialed_and_keep_still_do_not_hold_up_the_true_one() {
+    let site = Site::new("north");
+    let b = Heard::start(Bound::bind(site.config(Room::B), Local::default()).unwrap());
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        // The kernel takes connections for them; nobody answers.
+        silent.push(tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap());
+    }
+    let mut config = site.config(Room::A);
+    let file = site.folder.path().join("peers");
+    let mut text = String::from("# nobody, and then room b\n");
+    for listener in &silent {
+        text += &format!("https://{}\n", listener.local_addr().unwrap());
+    }
+    std::fs::write(&file, text + &format!("https://{}\n", b.peer.addresses()[0])).unwrap();
+    config.peers_file = Some(file);
+    let began = std::time::Instant::now();
+    let a = Heard::start(Bound::bind(config, Local::default()).unwrap());
+    let status = a.until(|status| status.outward.is_some()).await;
+    assert_eq!(status.outward.unwrap().address, b.peer.addresses()[0]);
+    let took = began.elapsed();
+    assert!(took < super::super::dial::HANDSHAKE, "one of them was waited for: {took:?}");
+}
