@@ -87,7 +87,7 @@ pub(super) fn findings(page: &Result<Value, String>, uptime_s: u64, found: &mut 
 
 /// Whether the two rooms have ever become one.
 pub(super) fn is_formed(page: &Value) -> bool {
-    page["epoch"].is_u64()
+    page["epoch"].as_u64().is_some_and(|epoch| epoch > 0)
 }
 
 /// Whether the rooms may still be finding each other after the start.

@@ -20,7 +20,6 @@ use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
 use super::body::Body;
-use super::http as pages;
 use super::server::Server;
 use super::tls::Certificates;
 use crate::config::Config;
@@ -60,7 +59,7 @@ impl Face {
         Ok(match self {
             Face::Client(server) => server.call(request, false).await,
             Face::Local(server) => server.call(request, true).await,
-            Face::Metrics(server) => pages::metrics_only(&server, &request),
+            Face::Metrics(server) => server.tell(&request).await,
         })
     }
 }

@@ -108,6 +108,14 @@ impl Server {
         Ok(())
     }
 
+    /// Answers on a metrics URL: how the store is, and how the pair is.
+    pub(crate) async fn tell<B>(&self, request: &Request<B>) -> Response<Body> {
+        if request.uri().path().starts_with(pair::PATH) {
+            return Box::pin(pair::answer(self, request, false)).await;
+        }
+        pages::metrics_only(self, request)
+    }
+
     /// Answers any request of a client; `local` if it came over a unix socket.
     pub(crate) async fn call(
         self: Arc<Self>,

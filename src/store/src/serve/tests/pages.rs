@@ -67,6 +67,16 @@ async fn a_store_without_room_is_not_healthy_but_alive() {
 }
 
 #[tokio::test]
+async fn a_metrics_url_tells_of_the_pair_and_changes_nothing() {
+    let server = start(&[("listen-metrics-urls", "http://127.0.0.1:0")]).await;
+    for path in ["/duet/pair", "/duet/pair/events"] {
+        let (status, text) = fetch(&server.metrics[0], "GET", path).await;
+        assert!(status == 404 && text.contains("a single store"), "{status} {text}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn metrics_have_etcds_names_and_count() {
     let server = start(&[("listen-metrics-urls", "http://127.0.0.1:0")]).await;
     let mut kv = server.client().await.kv;
