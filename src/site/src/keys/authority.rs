@@ -58,9 +58,13 @@ const CERTIFICATE: &str = "a certificate";
 impl Authority {
     /// Makes a new key and a certificate for it, which ends twenty years after `now`.
     pub fn generate(site: &Label, now: Timestamp) -> Result<Authority, KeyError> {
+        Authority::titled(&format!("site {site}"), now)
+    }
+
+    pub(super) fn titled(title: &str, now: Timestamp) -> Result<Authority, KeyError> {
         let failed = |_| KeyError::Generate("a certificate authority");
         let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
-        let params = authority_params(&format!("site {site}"), PATH_LENGTH, now);
+        let params = authority_params(title, PATH_LENGTH, now);
         let certificate = params.self_signed(&pair).map_err(failed)?;
         Ok(Authority {
             certificate: Certificate(certificate.der().to_vec()),
@@ -83,12 +87,16 @@ impl Authority {
             permitted_subtrees: vec![GeneralSubtree::DnsName(room_name(site, room))],
             excluded_subtrees: Vec::new(),
         });
-        let own = issuer(&self.certificate, &self.key, CERTIFICATE)?;
-        let certificate = params.signed_by(&pair, &own).map_err(failed)?;
+        let certificate = params.signed_by(&pair, &self.issuer()?).map_err(failed)?;
         Ok(RoomAuthority {
             certificate: Certificate(certificate.der().to_vec()),
             key: Zeroizing::new(pair.serialize_der()),
         })
+    }
+
+    /// It, ready to sign.
+    pub(super) fn issuer(&self) -> Result<Issuer<'static, KeyPair>, KeyError> {
+        issuer(&self.certificate, &self.key, CERTIFICATE)
     }
 
     /// Reads the contents of `ca.crt` and `ca.key`, which must belong together.
@@ -169,11 +177,11 @@ fn authority_params(title: &str, path_length: u8, now: Timestamp) -> Certificate
     params
 }
 
-fn validity(now: Timestamp) -> (time::OffsetDateTime, time::OffsetDateTime) {
+pub(super) fn validity(now: Timestamp) -> (time::OffsetDateTime, time::OffsetDateTime) {
     (date_time_ymd(VALID_FROM, 1, 1), now.plus_days(VALID_DAYS).date_time())
 }
 
-fn name(common: &str) -> DistinguishedName {
+pub(super) fn name(common: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::OrganizationName, "Duet");
     name.push(DnType::CommonName, common);
@@ -229,6 +237,12 @@ impl fmt::Debug for MachineCertificate {
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Authority(…)")
+    }
+}
+
+impl Certificate {
+    pub(super) fn from_der(der: &[u8]) -> Certificate {
+        Certificate(der.to_vec())
     }
 }
 

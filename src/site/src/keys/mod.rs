@@ -7,11 +7,13 @@ mod release;
 #[cfg(test)]
 mod tests;
 mod token;
+mod witness;
 
 pub use authority::{Authority, Certificate, MachineCertificate, RoomAuthority, room_name};
 pub use mode::{ExposedKey, check_mode};
 pub use release::{KeyId, PublicKey, ReleaseKey};
 pub use token::JoinToken;
+pub use witness::WitnessKeys;
 
 use std::fmt;
 

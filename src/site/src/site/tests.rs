@@ -45,18 +45,18 @@ fn a_small_file_is_enough() {
 
 #[test]
 fn the_template_is_a_good_file() {
-    let text = Site::template(&"my-campus".parse().unwrap(), &[KEY.parse().unwrap()]);
+    let text = Site::template(&"my-campus".parse().unwrap(), &[KEY.parse().unwrap()], None);
     let site = parse(&text).unwrap();
     assert_eq!(site.name.as_str(), "my-campus");
     assert_eq!(site.ssh_keys[0].to_string(), KEY);
-    let without_keys = parse(&Site::template(&"x".parse().unwrap(), &[])).unwrap();
+    let without_keys = parse(&Site::template(&"x".parse().unwrap(), &[], None)).unwrap();
     assert!(without_keys.ssh_keys.is_empty());
     assert!(text.lines().all(|line| line.chars().count() <= 100 || line.contains(KEY)));
 }
 
 /// The template with every example in force.
 fn everything() -> String {
-    let text = Site::template(&"my-campus".parse().unwrap(), &[]);
+    let text = Site::template(&"my-campus".parse().unwrap(), &[], None);
     let uncomment = |line: &str| match line.trim_start().strip_prefix('#') {
         Some(code) if !code.starts_with(' ') => format!("{code}\n"),
         _ => format!("{line}\n"),
@@ -551,4 +551,17 @@ fn a_room_is_found_at_its_static_addresses_and_at_what_is_written() {
     let hosts: Vec<&str> = site.room(Room::B).hosts.iter().map(Host::as_str).collect();
     assert_eq!(hosts, ["b1.example.org", "192.0.2.10", "2001:db8::10"]);
     assert!(site.room(Room::A).hosts.is_empty());
+}
+
+#[test]
+fn a_new_site_may_have_a_witness() {
+    let keys = crate::keys::WitnessKeys::generate("2026-11-23T08:00:00Z".parse().unwrap()).unwrap();
+    let place = "[2001:db8::9]:7411".parse().unwrap();
+    let name = "my-campus".parse().unwrap();
+    let text = Site::template(&name, &[], Some((&place, keys.authority())));
+    let site = parse(&text).unwrap();
+    assert_eq!(site.pair.authority, crate::pair::Authority::Witness);
+    let witness = site.pair.witness.unwrap();
+    assert_eq!((&witness.addresses[..], &witness.certificate), (&[place][..], keys.authority()));
+    assert!(!text.contains("#   -----BEGIN"), "the example is still there");
 }

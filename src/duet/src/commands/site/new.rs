@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use site::keys::{FOLDER, KeyFile, SiteKeys};
+use site::keys::{FOLDER, KeyFile, SiteKeys, WitnessKeys};
+use site::pair::Place;
 use site::{Label, Site, SshKey};
 
 use super::Ended;
@@ -13,7 +14,10 @@ use crate::files::{self, FileError};
 use crate::load;
 
 /// Everything in the site's folder that git should not keep.
-const IGNORED: &str = "# Secrets, and what is built.\n/keys/\n/build/\n";
+const IGNORED: &str = "# Secrets, and what is built.\n/keys/\n/witness/\n/build/\n";
+
+/// The folder beside the site file with what goes to the witness' machine.
+const WITNESS_FOLDER: &str = "witness";
 
 /// Columns of the advice on keys, so that it reads well on any terminal.
 const ADVICE: usize = 72;
@@ -44,6 +48,11 @@ pub(super) struct New {
     /// A public key whose owner may log in to every machine, such as `~/.ssh/id_ed25519.pub`
     #[arg(long, value_name = "FILE")]
     ssh_key: Vec<PathBuf>,
+
+    /// Give the site a witness of its own at HOST:PORT (such as witness.example.org:7411), and make its
+    /// keys, in `witness`; 10.0.3.100:7411 is the lab's
+    #[arg(long, value_name = "HOST:PORT")]
+    witness: Option<Place>,
 }
 
 impl New {
@@ -70,16 +79,30 @@ impl New {
         let mut ssh_keys = given;
         let made = ssh_keys.is_empty().then(|| make_ssh_key(&key_folder, &name)).flatten();
         ssh_keys.extend(made.clone());
-        let text = Site::template(&name, &ssh_keys);
+        let witness =
+            self.witness.as_ref().map(|_| WitnessKeys::generate(load::now())).transpose()?;
+        let witness_folder = draft.path().join(WITNESS_FOLDER);
+        if let Some(witness) = &witness {
+            files::make_private_folder("the witness' folder", &witness_folder)?;
+            for key in witness.files() {
+                let path = witness_folder.join(key.name);
+                files::write_new("the key", &path, key.mode, key.contents.as_bytes())?;
+            }
+        }
+        let asked = self.witness.as_ref().zip(witness.as_ref().map(WitnessKeys::authority));
+        let text = Site::template(&name, &ssh_keys, asked);
         files::write("the site file", &draft.path().join("site.toml"), text.as_bytes())?;
         files::rename("the folder of keys", &key_folder, &folder.join(FOLDER))?;
+        if witness.is_some() {
+            files::rename("the witness' folder", &witness_folder, &folder.join(WITNESS_FOLDER))?;
+        }
         if !folder.join(".gitignore").exists() {
             files::write("the site's .gitignore", &folder.join(".gitignore"), IGNORED.as_bytes())?;
         }
         let site_file = folder.join("site.toml");
         files::rename("the site file", &draft.path().join("site.toml"), &site_file)?;
 
-        console.result(summary(&name, folder, &keys, made.is_some()))?;
+        console.result(summary(&name, folder, &keys, witness.as_ref(), made.is_some()))?;
         if ssh_keys.is_empty() {
             console.warning("nobody can log in to the machines: ssh-keygen is not installed");
             console.hint(format!("paste a public key into [ssh] of {}", site_file.display()));
@@ -92,7 +115,12 @@ impl New {
 }
 
 fn refuse_to_overwrite(folder: &Path) -> Result<(), FileError> {
-    for (what, name) in [("a site file", "site.toml"), ("a folder of keys", FOLDER)] {
+    let ours = [
+        ("a site file", "site.toml"),
+        ("a folder of keys", FOLDER),
+        ("the witness' folder", WITNESS_FOLDER),
+    ];
+    for (what, name) in ours {
         let path = folder.join(name);
         if path.symlink_metadata().is_ok() {
             return Err(FileError::Exists { what, path });
@@ -120,7 +148,13 @@ fn make_ssh_key(folder: &Path, site: &Label) -> Option<SshKey> {
     made.then(|| load::ssh_key(&path.with_extension("pub")).ok()).flatten()
 }
 
-fn summary(name: &Label, folder: &Path, keys: &[KeyFile], with_ssh: bool) -> String {
+fn summary(
+    name: &Label,
+    folder: &Path,
+    keys: &[KeyFile],
+    witness: Option<&WitnessKeys>,
+    with_ssh: bool,
+) -> String {
     let mut text = format!("site {name} is in {}\n\n", folder.display());
     let mut line = |file: &str, secret: bool, advice: &str| {
         let secret = if secret { "  SECRET" } else { "" };
@@ -136,6 +170,9 @@ fn summary(name: &Label, folder: &Path, keys: &[KeyFile], with_ssh: bool) -> Str
     );
     for key in keys {
         line(&format!("{FOLDER}/{}", key.name), key.is_secret(), key.advice);
+    }
+    for key in witness.iter().flat_map(|witness| witness.files()) {
+        line(&format!("{WITNESS_FOLDER}/{}", key.name), key.is_secret(), key.advice);
     }
     if with_ssh {
         let advice = "logs in to every machine, as `duet lab ssh` does. Replace it in site.toml by the \
