@@ -131,6 +131,7 @@ impl Rooms {
                 key_file,
                 ca_file: authority.file.clone(),
                 release: "a test".to_owned(),
+                terms: "operator".to_owned(),
             }
         };
         let a = Heard::start(config(Room::A, ports[0], &from_a)).await;

@@ -75,6 +75,7 @@ fn said(verdict: &Verdict, packets: &[u8]) -> Vec<u8> {
         purpose: Some(Purpose::Frames),
         release: "0.1.0".to_owned(),
         clock: 1_800_000_000,
+        terms: "operator, lease 2s".to_owned(),
     };
     let mut bytes = Vec::new();
     for text in [hello.encode(), verdict.encode()] {

@@ -83,6 +83,7 @@ pub(crate) async fn open(config: &PairConfig, engine: &Engine) -> Result<Road, m
         key_file: config.key_file.clone(),
         ca_file: config.ca_file.clone(),
         release: env!("CARGO_PKG_VERSION").to_owned(),
+        terms: config.terms(),
     };
     Ok(Road::open(config, engine).await?)
 }

@@ -20,8 +20,8 @@ use std::time::Duration;
 
 pub use error::{ConfigError, Problem};
 pub use listen::{Listen, Place};
-pub(crate) use pair::host;
 pub use pair::{PairConfig, WitnessConfig};
+pub(crate) use pair::{authority, host};
 pub use raw::{IGNORED, List, Raw, SETTINGS, Setting, Text};
 
 use crate::engine::Retention;

@@ -143,6 +143,17 @@ impl PairConfig {
         })
     }
 
+    /// What both rooms must have set alike, in words: who grants, and what leases rest on.
+    #[must_use]
+    pub fn terms(&self) -> String {
+        let Timing { heartbeat, silent, lease, drift_percent, .. } = self.timing;
+        let [heartbeat, silent, lease] = [heartbeat, silent, lease].map(duration::text);
+        format!(
+            "{}, heartbeat {heartbeat}, silent {silent}, lease {lease}, drift {drift_percent} %",
+            authority(self.authority)
+        )
+    }
+
     /// The settings as they would be written in full.
     pub(super) fn write(&self, raw: &mut Raw) {
         let text = |value: &dyn fmt::Display| Some(Text(value.to_string()));
@@ -156,12 +167,7 @@ impl PairConfig {
         raw.peer_cert_file = Some(self.cert_file.clone());
         raw.peer_key_file = Some(self.key_file.clone());
         raw.peer_trusted_ca_file = Some(self.ca_file.clone());
-        raw.authority = Some(Text(match self.authority {
-            Authority::Witness => "witness".to_owned(),
-            Authority::Power => "power".to_owned(),
-            Authority::Preferred(room) => format!("preferred:{room}"),
-            Authority::Operator => "operator".to_owned(),
-        }));
+        raw.authority = Some(Text(authority(self.authority)));
         if let Some(witness) = &self.witness {
             raw.witness_urls =
                 Some(List(witness.addresses.iter().map(|address| url(address)).collect()));
@@ -210,6 +216,16 @@ fn parse_room(setting: &'static str, text: &str) -> Result<Room, Problem> {
         "a" => Ok(Room::A),
         "b" => Ok(Room::B),
         _ => Err(Problem::new(setting, format!("`{text}` is neither a nor b"))),
+    }
+}
+
+/// An authority as it is written.
+pub(crate) fn authority(authority: Authority) -> String {
+    match authority {
+        Authority::Witness => "witness".to_owned(),
+        Authority::Power => "power".to_owned(),
+        Authority::Preferred(room) => format!("preferred:{room}"),
+        Authority::Operator => "operator".to_owned(),
     }
 }
 

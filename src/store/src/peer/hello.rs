@@ -51,6 +51,8 @@ pub struct Hello {
     pub release: String,
     /// The wall clock: seconds since 1970.
     pub clock: u64,
+    /// What both rooms must have set alike, in words: who grants, and the times that leases rest on.
+    pub terms: String,
 }
 
 /// What a room thinks of the other's hello.
@@ -85,7 +87,7 @@ impl Hello {
         let garbled = |reason: &str| Refusal::Garbled { reason: reason.to_owned() };
         let (mut hello, _): (Hello, _) =
             postcard::take_from_bytes(bytes).map_err(|error| garbled(&error.to_string()))?;
-        if hello.site.len() > TEXT_BYTES || hello.release.len() > TEXT_BYTES {
+        if [&hello.site, &hello.release, &hello.terms].iter().any(|text| text.len() > TEXT_BYTES) {
             return Err(garbled("its texts are too long"));
         }
         if hello.versions.0 > hello.versions.1 {
@@ -93,6 +95,7 @@ impl Hello {
         }
         hello.site = printable(&hello.site);
         hello.release = printable(&hello.release);
+        hello.terms = printable(&hello.terms);
         Ok(hello)
     }
 
@@ -119,6 +122,13 @@ impl Hello {
                 Room::B => (peer.versions, self.versions),
             };
             return Err(Refusal::Versions { a, b });
+        }
+        if self.terms != peer.terms {
+            let (a, b) = match self.room {
+                Room::A => (&self.terms, &peer.terms),
+                Room::B => (&peer.terms, &self.terms),
+            };
+            return Err(Refusal::Terms { a: a.clone(), b: b.clone() });
         }
         if self.clock.abs_diff(peer.clock) > MAX_CLOCK_SECONDS {
             let ahead = if self.clock > peer.clock { self.room } else { peer.room };

@@ -95,6 +95,8 @@ pub struct Config {
     pub ca_file: PathBuf,
     /// This program's release, for people; the peer hears the first 32 characters.
     pub release: String,
+    /// What both rooms must have set alike, in words; at most 128 bytes.
+    pub terms: String,
 }
 
 /// What is done with what the peer sends.

@@ -82,6 +82,13 @@ pub enum Refusal {
         /// What is wrong with it.
         reason: String,
     },
+    /// They do not agree who grants, or how long a lease is: each would trust in what the other does not do.
+    Terms {
+        /// What is set in room a.
+        a: String,
+        /// What is set in room b.
+        b: String,
+    },
 }
 
 impl Refusal {
@@ -191,6 +198,10 @@ impl fmt::Display for Refusal {
                 let (behind, span) = (ahead.other(), span(*seconds));
                 write!(f, "the clock of room {ahead} is {span} ahead of room {behind}'s: ")?;
                 f.write_str("set the one that is wrong")
+            }
+            Refusal::Terms { a, b } => {
+                write!(f, "the rooms are set differently: room a has `{a}`, room b `{b}`: ")?;
+                f.write_str("give both what one site file says")
             }
             Refusal::Garbled { reason } => write!(f, "what came is no room's hello: {reason}"),
         }

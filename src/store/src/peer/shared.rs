@@ -107,6 +107,7 @@ impl Shared {
             purpose,
             release: self.config.release.chars().take(32).collect(),
             clock: (self.local.clock)(),
+            terms: self.config.terms.clone(),
         }
     }
 

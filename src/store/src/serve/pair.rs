@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::body::Body;
 use super::http::{JSON, page};
 use super::server::Server;
+use crate::config;
 use crate::engine::{Event, View};
 use crate::peer::LinkStatus;
 
@@ -144,7 +145,7 @@ async fn status(server: &Server) -> Value {
         "follower": follower,
         "sending_snapshot": view.sending_snapshot,
         "authority": {
-            "kind": authority(view.authority),
+            "kind": config::authority(view.authority),
             "answered": view.reach.answered.map(seconds),
             "trouble": view.reach.trouble,
             "holds": view.reach.holds,
@@ -189,15 +190,6 @@ fn role(role: RoleView) -> &'static str {
         RoleView::Following { aligned: true } => "follows",
         RoleView::Following { aligned: false } => "joins",
         RoleView::Apart => "waits",
-    }
-}
-
-fn authority(authority: pair::Authority) -> String {
-    match authority {
-        pair::Authority::Witness => "witness".to_owned(),
-        pair::Authority::Power => "power".to_owned(),
-        pair::Authority::Preferred(room) => format!("preferred:{room}"),
-        pair::Authority::Operator => "operator".to_owned(),
     }
 }
 

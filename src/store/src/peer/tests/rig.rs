@@ -86,6 +86,7 @@ impl Site {
             key_file: files.key,
             ca_file: files.ca,
             release: format!("duet 0.1 in {room}"),
+            terms: TERMS.to_owned(),
         }
     }
 
@@ -256,6 +257,9 @@ impl Drop for Sink {
     }
 }
 
+/// What the rooms of a test have set alike.
+const TERMS: &str = "witness, lease 2 s";
+
 /// What a room says first, when a test speaks for it.
 pub(super) fn hello(site: &str, room: Room, purpose: Option<Purpose>) -> Hello {
     Hello {
@@ -265,6 +269,7 @@ pub(super) fn hello(site: &str, room: Room, purpose: Option<Purpose>) -> Hello {
         purpose,
         release: "a test".to_owned(),
         clock: wall(),
+        terms: TERMS.to_owned(),
     }
 }
 

@@ -24,6 +24,7 @@ fn hello() -> Hello {
         purpose: Some(Purpose::Calls),
         release: "0.1".to_owned(),
         clock: 1_800_000_000,
+        terms: "operator".to_owned(),
     }
 }
 

@@ -140,6 +140,15 @@ async fn versions_that_overlap_are_spoken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_that_differ() {
+    let site = Site::new("north");
+    let a = Config { terms: "operator".to_owned(), ..site.config(Room::A) };
+    let both = "the rooms are set differently: room a has `operator`, room b `witness, lease 2 s`: give both \
+                what one site file says";
+    check(pair_of(a, site.config(Room::B)), [both, both], [both, both]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clocks_that_are_far_apart() {
     let site = Site::new("north");
     let late = Local { clock: || wall() - 3 * 366 * 24 * 60 * 60, ..Local::default() };
