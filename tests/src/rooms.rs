@@ -63,7 +63,7 @@ impl Machines {
     pub fn one(name: &str, disk: &Path, key: &Path) -> Machines {
         let alone = hold("machines");
         let dir = fresh(name);
-        let ports = lab::free_ports(1).expect("the loopback has a free port");
+        let ports = lab::free_ports(2).expect("the loopback has free ports");
         let machine = MachinePlan {
             name: "a1".parse().expect("a1 is a label"),
             room: Room::A,
@@ -73,10 +73,20 @@ impl Machines {
             memory_mib: 512,
             cpus: 1,
             ssh_port: ports[0],
+            page_port: ports[1],
         };
         let login = Login { user: "root".into(), key: key.to_owned() };
         let (machines, wires) = (vec![machine], Vec::new());
-        let plan = LabPlan { dir, machines, wires, login, accelerator: None };
+        let plan = LabPlan {
+            dir,
+            machines,
+            wires,
+            witness: None,
+            login,
+            // Neither a witness nor a switch needs it.
+            duet: PathBuf::new(),
+            accelerator: None,
+        };
         let lab = Lab::up(&lab_tools(), plan, &short(), &mut |_| {});
         let lab = lab.unwrap_or_else(|error| panic!("{error:?}"));
         Machines { lab: Some(lab), _alone: alone }

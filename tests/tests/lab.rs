@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,11 +13,13 @@ use std::time::{Duration, Instant};
 use lab::process::ProcessId;
 use lab::{
     Accelerator, DiskBus, Goal, Lab, LabError, LabPlan, Leave, Login, MachinePlan, Power, Sight,
-    Stage, Step, Switch, Tools, WirePlan, free_ports,
+    Stage, Step, Switch, Tools, WirePlan, WitnessPlan, free_ports,
 };
 use site::Room;
-use tests::programs::{Hold, hold};
+use tests::certificates::Authority;
+use tests::programs::{Hold, duet, hold};
 use tests::rooms::lab_tools;
+use tests::server::duetd;
 
 /// Four times what the firmware needs on two busy cores.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -43,8 +46,8 @@ impl Scratch {
     }
 
     fn plan(&self) -> LabPlan {
-        let ports = free_ports(2).unwrap();
-        let machine = |name: &str, room, ssh_port, disk_bus| MachinePlan {
+        let ports = free_ports(4).unwrap();
+        let machine = |name: &str, room, ports: &[u16], disk_bus| MachinePlan {
             name: name.parse().unwrap(),
             room,
             image: self.place("image"),
@@ -52,19 +55,22 @@ impl Scratch {
             disk_bus,
             memory_mib: 128,
             cpus: 1,
-            ssh_port,
+            ssh_port: ports[0],
+            page_port: ports[1],
         };
         LabPlan {
             dir: self.place("lab"),
             machines: vec![
-                machine("a1", Room::A, ports[0], DiskBus::Nvme),
-                machine("b1", Room::B, ports[1], DiskBus::VirtioBlk),
+                machine("a1", Room::A, &ports[..2], DiskBus::Nvme),
+                machine("b1", Room::B, &ports[2..], DiskBus::VirtioBlk),
             ],
             wires: vec![WirePlan {
                 name: "rooms".parse().unwrap(),
-                ends: ["a1".parse().unwrap(), "b1".parse().unwrap()],
+                ends: vec!["a1".parse().unwrap(), "b1".parse().unwrap()],
             }],
+            witness: None,
             login: Login { user: "root".into(), key: self.place("key") },
+            duet: self.place("duet"),
             accelerator: Some(Accelerator::Tcg),
         }
     }
@@ -256,6 +262,122 @@ fn a_cut_wire_carries_nothing_and_stays_cut_over_a_power_off() {
 }
 
 #[test]
+fn the_witness_runs_beside_the_machines_and_each_has_a_cable_to_it() {
+    let scratch = Scratch::new();
+    let mut plan = scratch.plan();
+    let port = free_ports(1).unwrap()[0];
+    let keys = scratch.place("keys");
+    let (cert, key) = Authority::new(&keys, "witness").sign("witness", "witness.duet.internal");
+    plan.witness = Some(WitnessPlan {
+        program: duetd(),
+        cert,
+        key,
+        site: "demo".parse().unwrap(),
+        ca: Authority::new(&keys, "site").file,
+        port,
+    });
+    let mut lab = scratch.up(plan).unwrap();
+    let listens = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+    let pid = |lab: &Lab| lab.status().unwrap().witness.unwrap().pid;
+    assert!(listens());
+    let first = ProcessId::of(pid(&lab).unwrap()).unwrap().unwrap();
+
+    // By another command, as after a lab's start.
+    let mut other = scratch.open().unwrap();
+    assert!(matches!(other.witness_start(), Err(LabError::DaemonRuns { .. })));
+    other.witness_stop().unwrap();
+    assert!(!listens() && !first.runs());
+    assert_eq!(pid(&lab), None);
+    assert!(matches!(other.witness_stop(), Err(LabError::DaemonOff { .. })));
+    other.witness_start().unwrap();
+    assert!(listens());
+    let second = ProcessId::of(pid(&lab).unwrap()).unwrap().unwrap();
+
+    wait(&lab, &["a1"], shell);
+    let mut a1 = Shell::open(&lab, "a1");
+    lab.cut_link("third-a1").unwrap();
+    let cut: Vec<_> = lab.status().unwrap().wires.into_iter().filter(|wire| wire.cut).collect();
+    assert_eq!(cut.len(), 1);
+    let ends: Vec<_> = cut[0].ends.iter().map(|end| end.as_str()).collect();
+    assert_eq!(ends, ["a1", "witness"]);
+    let media = ["eth1", "eth2"].map(|card| a1.media_of(card));
+    assert_eq!(media, ["present", "disconnected"], "the cable between the rooms is whole");
+    lab.mend_link("third-a1").unwrap();
+    assert_eq!(a1.media_of("eth2"), "present");
+
+    lab.down(Leave::Nothing).unwrap();
+    assert!(!second.runs() && !scratch.place("lab").exists());
+}
+
+#[test]
+fn a_witness_that_does_not_start_is_told_and_takes_the_lab_with_it() {
+    let scratch = Scratch::new();
+    let mut plan = scratch.plan();
+    let missing = scratch.place("nothing.crt");
+    plan.witness = Some(WitnessPlan {
+        program: duetd(),
+        cert: missing.clone(),
+        key: missing,
+        site: "demo".parse().unwrap(),
+        ca: Authority::new(&scratch.place("keys"), "site").file,
+        port: free_ports(1).unwrap()[0],
+    });
+    let error = scratch.up(plan).unwrap_err();
+    assert!(error.to_string().contains("nothing.crt"), "{error}");
+    assert!(processes_in(scratch.dir.path()).is_empty());
+    assert!(matches!(scratch.open(), Err(LabError::None { .. })));
+}
+
+#[test]
+fn three_machines_share_a_wire_that_is_cut_between_the_rooms() {
+    let scratch = Scratch::new();
+    let mut plan = scratch.plan();
+    plan.duet = duet().get_program().into();
+    let ports = free_ports(2).unwrap();
+    let mut x1 = plan.machines[0].clone();
+    x1.name = "x1".parse().unwrap();
+    (x1.ssh_port, x1.page_port) = (ports[0], ports[1]);
+    plan.machines.push(x1);
+    plan.wires[0].ends.push("x1".parse().unwrap());
+    let mut lab = scratch.up(plan).unwrap();
+    wait(&lab, &["a1", "b1", "x1"], shell);
+    let mut shells = ["a1", "b1", "x1"].map(|name| Shell::open(&lab, name));
+    for (shell, own) in shells.iter_mut().zip(["10.0.0.1", "10.0.0.2", "10.0.0.3"]) {
+        shell.run(&format!("ifconfig -s eth1 static {own} 255.255.255.0 10.0.0.254"));
+    }
+    let [a1, b1, _x1] = &mut shells;
+    assert!(a1.reaches("10.0.0.2") && a1.reaches("10.0.0.3"));
+
+    lab.cut_link("rooms").unwrap();
+    assert!(a1.reaches("10.0.0.3"), "machines of a room still hear each other");
+    assert!(!a1.reaches("10.0.0.2"));
+    assert_eq!(b1.media(), "present", "the cut is behind b1's switch");
+
+    lab.mend_link("rooms").unwrap();
+    assert!(b1.reaches("10.0.0.3"));
+    lab.power_off("b1", Switch::Plug).unwrap();
+    lab.down(Leave::Nothing).unwrap();
+    assert!(processes_in(scratch.dir.path()).is_empty(), "the switches are gone, too");
+    assert!(!scratch.place("lab").exists());
+}
+
+#[test]
+fn a_blank_disk_makes_a_new_machine() {
+    let scratch = Scratch::new();
+    let mut lab = scratch.up(scratch.plan()).unwrap();
+    assert!(matches!(lab.new_disk("b1"), Err(LabError::On { .. })));
+    lab.power_off("b1", Switch::Plug).unwrap();
+    let disk = scratch.place("lab/b1/disk.img");
+    fs::write(&disk, "full").unwrap();
+    fs::write(lab.places().known_hosts(), "a1 ssh-ed25519 AA\nb1 ssh-ed25519 BB\n").unwrap();
+    lab.new_disk("b1").unwrap();
+    assert_eq!(fs::metadata(&disk).unwrap().len(), 1 << 30);
+    let known = fs::read_to_string(lab.places().known_hosts()).unwrap();
+    assert_eq!(known, "a1 ssh-ed25519 AA\n");
+    lab.power_on("b1").unwrap();
+}
+
+#[test]
 fn a_machine_that_cannot_start_takes_the_others_with_it() {
     let scratch = Scratch::new();
     let plan = scratch.plan();
@@ -325,7 +447,11 @@ impl Shell {
 
     /// `present` or `disconnected`: the link of the card at the wire.
     fn media(&mut self) -> String {
-        let said = self.run("ifconfig -l eth1");
+        self.media_of("eth1")
+    }
+
+    fn media_of(&mut self, card: &str) -> String {
+        let said = self.run(&format!("ifconfig -l {card}"));
         let media = said.lines().find_map(|line| line.strip_prefix("Media State  : Media "));
         media.unwrap_or_else(|| panic!("{said}")).to_owned()
     }

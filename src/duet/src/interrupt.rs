@@ -1,8 +1,8 @@
 //! Ctrl-C: ends the program at once, with its own exit code.
 //!
 //! Artefacts and cached files get their final name only when they are whole, so nothing needs to be
-//! undone but drafts that would lie in a person's folder ([`sweep`]); what was fetched stays for the
-//! next run.
+//! undone but drafts that would lie in a person's folder ([`sweep`]), and machines that were started for
+//! this run only ([`finally`]); what was fetched stays for the next run.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -36,6 +36,7 @@ pub(crate) fn watch(console: &Console) -> Result<(), WatchError> {
             if let Some(drafts) = &*DRAFTS.lock().unwrap_or_else(PoisonError::into_inner) {
                 drafts.remove();
             }
+            do_last();
             console.interrupted();
             std::process::exit(match signal {
                 SIGINT => i32::from(exit::INTERRUPTED),
@@ -89,10 +90,54 @@ impl Drop for Sweep {
     }
 }
 
+/// What is done at the end, however that comes.
+type Work = Box<dyn FnOnce() + Send>;
+
+static LAST: Mutex<Option<Work>> = Mutex::new(None);
+
+/// Does what is to be done at the end when it is dropped.
+#[must_use]
+pub(crate) struct Finally(());
+
+/// Has something done when the returned value is dropped, or when a signal ends the program before. One
+/// thing at a time.
+pub(crate) fn finally(work: impl FnOnce() + Send + 'static) -> Finally {
+    *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(work));
+    Finally(())
+}
+
+fn do_last() {
+    // Taken out first, so that it is done once.
+    let work = LAST.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(work) = work {
+        work();
+    }
+}
+
+impl Drop for Finally {
+    fn drop(&mut self) {
+        do_last();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn what_is_to_be_done_at_the_end_is_done_once() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicU32, Ordering};
+        let count = Arc::new(AtomicU32::new(0));
+        let counting = Arc::clone(&count);
+        let at_last = finally(move || {
+            counting.fetch_add(1, Ordering::SeqCst);
+        });
+        do_last();
+        drop(at_last);
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
 
     #[test]
     fn only_new_drafts_go() {

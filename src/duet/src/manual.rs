@@ -24,7 +24,8 @@ pub(crate) fn markdown(command: &Command) -> String {
         let _ = write!(text, "\n{level} {path}\n\n{}\n", about(command));
         if command.has_subcommands() {
             text.push('\n');
-            for child in command.get_subcommands().filter(|child| child.get_name() != "help") {
+            let shown = |child: &&Command| child.get_name() != "help" && !child.is_hide_set();
+            for child in command.get_subcommands().filter(shown) {
                 let path = child.get_bin_name().unwrap_or_default();
                 let short = child.get_about().map(ToString::to_string).unwrap_or_default();
                 let _ = writeln!(text, "- [`{path}`](#{}): {short}", path.replace(' ', "-"));
@@ -68,7 +69,9 @@ pub(crate) fn pages(command: &Command) -> std::io::Result<Vec<(String, Vec<u8>)>
 /// The command and all below it, in the order in which help lists them.
 fn collect<'a>(command: &'a Command, all: &mut Vec<&'a Command>) {
     all.push(command);
-    for child in command.get_subcommands().filter(|child| child.get_name() != "help") {
+    // What is hidden is started by programs, not by people.
+    let shown = |child: &&Command| child.get_name() != "help" && !child.is_hide_set();
+    for child in command.get_subcommands().filter(shown) {
         collect(child, all);
     }
 }

@@ -16,6 +16,9 @@ pub(crate) const OTHER: u8 = 1;
 /// Something was looked at and is not in order.
 pub(crate) const INTEGRITY: u8 = 5;
 
+/// The running store, or the pair's protocol, says no.
+pub(crate) const REFUSED: u8 = 12;
+
 const CLASSES: [(&str, u8); 9] = [
     ("usage", 2),
     ("input", 3),
@@ -27,8 +30,7 @@ const CLASSES: [(&str, u8); 9] = [
     ("permission", 10),
     // The disk did not take or keep what was written: nothing more may be promised.
     ("durability", 11),
-    // The running store, or the pair's protocol, says no.
-    ("refused", 12),
+    ("refused", REFUSED),
 ];
 
 /// What to end with after `failure`: the class of the first code on the way to its cause.

@@ -6,13 +6,19 @@
 use std::path::Path;
 
 use crate::places::{MachinePlaces, Places, fingerprint};
-use crate::plan::{DiskBus, LabPlan, MachinePlan, WirePlan};
+use crate::plan::{DiskBus, LabPlan, MachinePlan, THIRD, WirePlan, WitnessPlan};
 use crate::{Accelerator, LabError};
 
 /// The network through which one logs in. No wire may have this name.
 pub(crate) const ADMIN: &str = "admin";
 /// The first PCI slot for wires; those before it are given out below.
 const FIRST_WIRE_SLOT: usize = 0x10;
+/// The PCI slot of the card to the third place: behind the last wire's.
+const THIRD_SLOT: usize = 0x1c;
+/// The network of the third place, another one than QEMU's usual, which the admin network has.
+const THIRD_NET: &str = "10.0.3.0/24";
+/// Where the status page is in the guest.
+const PAGE: u16 = 8443;
 /// What is added to the kernel's command line: the kernel's, /init's and systemd's messages on the
 /// serial line, by which [`crate::Stage`] is told. Costs one second of emulation. systemd-stub(7)
 /// takes it from the machine; the image stays as it is.
@@ -43,8 +49,11 @@ pub(crate) fn compose(
     argv.admin(machine);
     for (index, wire) in plan.wires.iter().enumerate() {
         if wire.ends.contains(&machine.name) {
-            argv.wire(machine, wire, FIRST_WIRE_SLOT + index, &places.wire(wire.name.as_str()))?;
+            argv.wire(machine, wire, FIRST_WIRE_SLOT + index, places)?;
         }
+    }
+    if let Some(witness) = &plan.witness {
+        argv.third(machine, witness, &plan.duet)?;
     }
     Ok(argv.0)
 }
@@ -135,29 +144,58 @@ impl Argv {
 
     /// Only this computer's loopback leads in, and nothing leads out.
     fn admin(&mut self, machine: &MachinePlan) {
-        let port = machine.ssh_port;
+        let (ssh, page) = (machine.ssh_port, machine.page_port);
         self.option(
             "-netdev",
-            format!("user,id=net-{ADMIN},restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22"),
+            format!(
+                "user,id=net-{ADMIN},restrict=on,hostfwd=tcp:127.0.0.1:{ssh}-:22,\
+                 hostfwd=tcp:127.0.0.1:{page}-:{PAGE}"
+            ),
         );
         self.card(machine, ADMIN, 2);
     }
 
-    /// The first end listens, the second connects, and again whenever the first was off.
+    /// A network in which there is one place: the witness. QEMU starts a relay for each connection
+    /// to it, with the connection as standard input and output (qemu(1), guestfwd).
+    fn third(
+        &mut self,
+        machine: &MachinePlan,
+        witness: &WitnessPlan,
+        duet: &Path,
+    ) -> Result<(), LabError> {
+        let relay = shell_word(text(duet)?);
+        let command = format!("{relay} lab relay 127.0.0.1:{}", witness.port).replace(',', ",,");
+        let at = LabPlan::WITNESS_AT;
+        self.option(
+            "-netdev",
+            format!(
+                "user,id=net-{THIRD},restrict=on,ipv6=off,net={THIRD_NET},\
+                 guestfwd=tcp:{at}-cmd:{command}"
+            ),
+        );
+        self.card(machine, THIRD, THIRD_SLOT);
+        Ok(())
+    }
+
+    /// The first end listens, the second connects, and again whenever the first was off. Where there are
+    /// more, a switch listens, with a socket for each room.
     fn wire(
         &mut self,
         machine: &MachinePlan,
         wire: &WirePlan,
         slot: usize,
-        socket: &Path,
+        places: &Places,
     ) -> Result<(), LabError> {
         let name = &wire.name;
-        let side = if wire.ends[0] == machine.name {
+        let side = if wire.ends[0] == machine.name && !wire.is_switched() {
             "server=on".to_owned()
         } else {
             format!("server=off,reconnect-ms={RECONNECT_MS}")
         };
-        let socket = value(socket)?;
+        let socket = match wire.is_switched() {
+            true => value(&places.switch(name.as_str()).side(machine.room))?,
+            false => value(&places.wire(name.as_str()))?,
+        };
         self.option(
             "-netdev",
             format!("stream,id=net-{name},{side},addr.type=unix,addr.path={socket}"),
@@ -206,6 +244,11 @@ fn value(path: &Path) -> Result<String, LabError> {
     Ok(text(path)?.replace(',', ",,"))
 }
 
+/// A word as a shell would take it: QEMU parts a relay's command line by a shell's rules.
+fn shell_word(word: String) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 fn text(path: &Path) -> Result<String, LabError> {
     path.to_str().map(str::to_owned).ok_or_else(|| LabError::Plan {
         why: format!("{} is not UTF-8", path.display()),
@@ -219,7 +262,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-    use crate::plan::tests::two_rooms;
+    use crate::plan::tests::{two_rooms, witness};
 
     fn composed(plan: &LabPlan, name: &str, accelerator: Accelerator) -> String {
         let places = Places::new(&plan.dir, Path::new("/tmp"));
@@ -269,7 +312,7 @@ mod tests {
                 -device virtio-rng-pci,addr=0x4
                 -device i6300esb,addr=0x5
                 -action watchdog=reset
-                -netdev user,id=net-admin,restrict=on,hostfwd=tcp:127.0.0.1:2201-:22
+                -netdev user,id=net-admin,restrict=on,hostfwd=tcp:127.0.0.1:2201-:22,hostfwd=tcp:127.0.0.1:8201-:8443
                 -device virtio-net-pci,id=nic-admin,netdev=net-admin,mac=52:54:00:aa:4f:5f,romfile=,addr=0x2
                 -netdev stream,id=net-rooms,server=on,addr.type=unix,addr.path=/lab/lab.run/rooms.wire
                 -device virtio-net-pci,id=nic-rooms,netdev=net-rooms,mac=52:54:00:7f:4b:c8,romfile=,addr=0x10"#]],
@@ -294,7 +337,7 @@ mod tests {
             -drive if=pflash,format=raw,unit=1,file=/lab/b1/variables.fd
             -blockdev driver=raw,node-name=disk,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=/lab/b1/disk.img
             -device nvme,serial=duet-b1,drive=disk,addr=0x3,bootindex=1
-            -netdev user,id=net-admin,restrict=on,hostfwd=tcp:127.0.0.1:2202-:22
+            -netdev user,id=net-admin,restrict=on,hostfwd=tcp:127.0.0.1:2202-:22,hostfwd=tcp:127.0.0.1:8202-:8443
             -device virtio-net-pci,id=nic-admin,netdev=net-admin,mac=52:54:00:30:74:48,romfile=,addr=0x2
             -netdev stream,id=net-rooms,server=off,reconnect-ms=500,addr.type=unix,addr.path=/lab/lab.run/rooms.wire
             -device virtio-net-pci,id=nic-rooms,netdev=net-rooms,mac=52:54:00:95:50:9f,romfile=,addr=0x10"#]],
@@ -316,6 +359,20 @@ mod tests {
             -cpu host
             -smp 2
             -device virtio-blk-pci,drive=disk,addr=0x3,bootindex=1"#]],
+        );
+    }
+
+    #[test]
+    fn the_third_place_is_a_network_with_one_address() {
+        let plan = LabPlan { witness: Some(witness()), ..two_rooms() };
+        let with = composed(&plan, "a1", Accelerator::Tcg);
+        let without = composed(&two_rooms(), "a1", Accelerator::Tcg);
+        let other: Vec<_> = with.lines().filter(|line| !without.contains(line)).collect();
+        check(
+            &other.join("\n"),
+            expect![[r#"
+            -netdev user,id=net-third,restrict=on,ipv6=off,net=10.0.3.0/24,guestfwd=tcp:10.0.3.100:7411-cmd:'/my bin/duet' lab relay 127.0.0.1:7411
+            -device virtio-net-pci,id=nic-third,netdev=net-third,mac=52:54:00:8c:22:21,romfile=,addr=0x1c"#]],
         );
     }
 

@@ -140,6 +140,60 @@ pub enum LabError {
         said: String,
     },
 
+    /// There is no such scenario.
+    #[error("there is no scenario `{name}`")]
+    #[diagnostic(code(usage::scenario), help("there are {known}; `all` is all of them"))]
+    Scenario {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+
+    /// The lab has no third place.
+    #[error("the lab has no witness")]
+    #[diagnostic(code(lab::no_witness), help("start one with `duet lab up --witness FOLDER`"))]
+    NoWitness,
+
+    /// A program beside the machines must not run for this.
+    #[error("the {name} runs already")]
+    #[diagnostic(code(lab::on), help("`duet lab status` shows its process"))]
+    DaemonRuns {
+        /// What it is.
+        name: String,
+    },
+
+    /// A program beside the machines must run for this.
+    #[error("the {name} does not run")]
+    #[diagnostic(code(lab::off), help("`duet lab {name} start` starts it"))]
+    DaemonOff {
+        /// What it is.
+        name: String,
+    },
+
+    /// A program beside the machines did not start.
+    #[error("the {name} did not start; it said:\n{said}")]
+    #[diagnostic(code(lab::daemon), help("all that it said is in {}", log.display()))]
+    Daemon {
+        /// What it is.
+        name: String,
+        /// The end of what it said.
+        said: String,
+        /// Its log.
+        log: PathBuf,
+    },
+
+    /// The switches of a wire do not answer.
+    #[error("the switches of wire {wire} do not answer")]
+    #[diagnostic(code(lab::switch), help("end the lab with `duet lab down` and start it anew"))]
+    Switch {
+        /// The wire.
+        wire: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+
     /// The process did not end although it was killed.
     #[error("machine {machine} (process {pid}) does not end")]
     #[diagnostic(code(lab::kill), help("its disk may hang; look with `ps -o stat,wchan {pid}`"))]

@@ -15,10 +15,12 @@ use site::Label;
 use crate::attach::{self, Left};
 use crate::machine::{Found, Machine};
 use crate::notes::{self, Lock, Notes};
-use crate::plan::list;
+use crate::plan::{WITNESS, list};
 use crate::status::{LabStatus, MachineStatus, Power, WireStatus};
-use crate::watch::Watcher;
-use crate::{Accelerator, LabError, LabPlan, MachinePlan, Places, Probe, Tools, screen, ssh};
+use crate::watch::{Stages, Watcher};
+use crate::{
+    Accelerator, LabError, LabPlan, MachinePlan, Places, Probe, Tools, screen, ssh, switch, third,
+};
 
 /// How long `status` waits for a QEMU's word; a person waits for `status`.
 const STATUS_PATIENCE: Duration = Duration::from_secs(2);
@@ -48,6 +50,8 @@ pub enum Step<'a> {
         /// Bytes in all.
         total: u64,
     },
+    /// The witness runs.
+    Witness,
     /// The machine is on.
     On(&'a str),
 }
@@ -116,6 +120,11 @@ impl Lab {
                 progress(Step::Disk { machine: name, done, total });
             })?;
         }
+        switch::come_up(&self.notes.plan, &self.places)?;
+        third::come_up(&self.notes.plan, &self.places)?;
+        if self.notes.plan.witness.is_some() {
+            progress(Step::Witness);
+        }
         for plan in machines {
             self.start(tools, plan)?;
             progress(Step::On(plan.name.as_str()));
@@ -152,41 +161,63 @@ impl Lab {
     pub fn status(&self) -> Result<LabStatus, LabError> {
         let plan = &self.notes.plan;
         let machines = plan.machines.iter().map(|machine| self.machine_status(machine));
-        let wires = plan.wires.iter().map(|wire| WireStatus {
-            name: wire.name.clone(),
-            ends: wire.ends.clone(),
-            cut: self.notes.cut.contains(&wire.name),
+        let wires = plan.cables().into_iter().map(|cable| {
+            let mut ends = cable.machines;
+            if ends.len() == 1 {
+                ends.extend(WITNESS.parse());
+            }
+            WireStatus { cut: self.notes.cut.contains(&cable.name), name: cable.name, ends }
         });
         Ok(LabStatus {
             dir: self.places.dir().into(),
             probe: self.notes.probe.clone(),
             machines: machines.collect::<Result<_, _>>()?,
             wires: wires.collect(),
+            witness: self.witness_status()?,
+        })
+    }
+
+    /// How far a machine's boot has come. Its stages are not dated.
+    pub(crate) fn stages(&self, name: &str) -> Result<Stages, LabError> {
+        let serial_log = self.machine(name)?.places.serial_log;
+        let mut watcher = Watcher::new(&serial_log);
+        watcher.look(Duration::ZERO).map_err(LabError::system("read", &serial_log))?;
+        Ok(watcher.stages().clone())
+    }
+
+    /// The cables that are cut.
+    pub(crate) fn cables_cut(&self) -> &[Label] {
+        &self.notes.cut
+    }
+
+    /// Whether a machine is on. QEMU is not asked how the guest is.
+    pub(crate) fn machine_power(&self, name: &str) -> Result<Power, LabError> {
+        Ok(match self.machine(name)?.find()? {
+            Found::On(run, _) => {
+                Power::On { pid: run.process.pid, since: run.since(), condition: None }
+            }
+            Found::Off => Power::Off,
+            Found::Ended { with_host: true } => Power::HostRestarted,
+            Found::Ended { with_host: false } => Power::WentOff,
         })
     }
 
     fn machine_status(&self, plan: &MachinePlan) -> Result<MachineStatus, LabError> {
         let machine = Machine::new(plan, &self.places);
-        let power = match machine.find()? {
-            Found::On(run, _) => Power::On {
-                pid: run.process.pid,
-                since: run.since(),
-                condition: machine.condition(STATUS_PATIENCE),
-            },
-            Found::Off => Power::Off,
-            Found::Ended { with_host: true } => Power::HostRestarted,
-            Found::Ended { with_host: false } => Power::WentOff,
-        };
+        let mut power = self.machine_power(plan.name.as_str())?;
+        if let Power::On { condition, .. } = &mut power {
+            *condition = machine.condition(STATUS_PATIENCE);
+        }
+        let stages = self.stages(plan.name.as_str())?;
         let serial_log = machine.places.serial_log;
-        let mut watcher = Watcher::new(&serial_log);
-        watcher.look(Duration::ZERO).map_err(LabError::system("read", &serial_log))?;
         Ok(MachineStatus {
             name: plan.name.clone(),
             room: plan.room,
             power,
-            stage: watcher.stages().last(),
-            restarts: watcher.stages().restarts(),
+            stage: stages.last(),
+            restarts: stages.restarts(),
             ssh_port: plan.ssh_port,
+            page: format!("https://127.0.0.1:{}/", plan.page_port),
             serial_log,
         })
     }
@@ -209,6 +240,18 @@ impl Lab {
         self.start(&tools, self.notes.plan.machine(name)?)
     }
 
+    /// Gives a machine that is off a blank disk, as if it were a new one: its image, and firmware that
+    /// remembers nothing. Its ssh host key is forgotten, since it will make itself another one.
+    pub fn new_disk(&mut self, name: &str) -> Result<(), LabError> {
+        let _lock = self.lock()?;
+        let machine = self.machine(name)?;
+        if let Found::On(..) = machine.find()? {
+            return Err(LabError::On { machine: name.into() });
+        }
+        machine.prepare(&Tools::open(&self.notes.tools)?, &mut |_, _| {})?;
+        notes::forget_host(&self.places.known_hosts(), name)
+    }
+
     /// Cuts a wire: both ends see their link go. It stays cut over power-offs.
     pub fn cut_link(&mut self, wire: &str) -> Result<(), LabError> {
         self.set_link(wire, false)
@@ -221,17 +264,20 @@ impl Lab {
 
     fn set_link(&mut self, name: &str, up: bool) -> Result<(), LabError> {
         let _lock = self.lock()?;
-        let wire = self.notes.plan.wire(name)?.clone();
-        self.notes.cut.retain(|cut| *cut != wire.name);
+        let cable = self.notes.plan.cable(name)?;
+        self.notes.cut.retain(|cut| *cut != cable.name);
         if !up {
-            self.notes.cut.push(wire.name.clone());
+            self.notes.cut.push(cable.name.clone());
         }
         // First the notes: a machine that comes on in between gets its link as noted.
         notes::write(&self.places.notes(), &self.notes)?;
-        for end in &wire.ends {
+        if cable.switched {
+            return switch::set_trunk(&self.places, name, up);
+        }
+        for end in &cable.machines {
             let machine = self.machine(end.as_str())?;
             if let Found::On(..) = machine.find()? {
-                machine.set_link(name, up)?;
+                machine.set_link(&cable.network, up)?;
             }
         }
         Ok(())
@@ -261,17 +307,7 @@ impl Lab {
 
     /// Whether the machine's ssh server greets. That the port is open means nothing: QEMU opens it.
     pub fn ssh_answers(&self, name: &str) -> Result<bool, LabError> {
-        let port = self.machine(name)?.plan.ssh_port;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let greets = || {
-            let mut stream = TcpStream::connect_timeout(&address, GREETING_PATIENCE)?;
-            stream.set_read_timeout(Some(GREETING_PATIENCE))?;
-            // RFC 4253, section 4.2.
-            let mut greeting = [0; 4];
-            stream.read_exact(&mut greeting)?;
-            Ok::<_, std::io::Error>(&greeting == b"SSH-")
-        };
-        Ok(greets().unwrap_or(false))
+        Ok(greets(self.machine(name)?.plan.ssh_port))
     }
 
     /// What the machine's serial console shows, or showed last.
@@ -303,6 +339,8 @@ impl Lab {
         for machine in &machines {
             machine.remove(leave)?;
         }
+        third::end(&self.notes.plan, &self.places, leave)?;
+        switch::end(&self.notes.plan, &self.places, leave)?;
         for wire in &self.notes.plan.wires {
             notes::remove(&self.places.wire(wire.name.as_str()))?;
         }
@@ -317,16 +355,18 @@ impl Lab {
     }
 
     fn start(&self, tools: &Tools, plan: &MachinePlan) -> Result<(), LabError> {
-        let cut: Vec<_> = self.cut_at(&plan.name).collect();
+        let cut = self.cut_at(&plan.name);
+        let cut: Vec<&str> = cut.iter().map(String::as_str).collect();
         let (lab, accelerator) = (&self.notes.plan, self.notes.probe.accelerator);
         Machine::new(plan, &self.places).start(lab, &self.places, tools, accelerator, &cut)
     }
 
-    /// The machine's networks whose wire is cut.
-    fn cut_at<'a>(&'a self, machine: &'a Label) -> impl Iterator<Item = &'a str> {
-        let wires = self.notes.plan.wires.iter();
-        let cut = wires.filter(|wire| self.notes.cut.contains(&wire.name));
-        cut.filter(|wire| wire.ends.contains(machine)).map(|wire| wire.name.as_str())
+    /// The machine's networks whose cable is cut.
+    fn cut_at(&self, machine: &Label) -> Vec<String> {
+        let cables = self.notes.plan.cables().into_iter();
+        // A cable between switches is cut there.
+        let cut = cables.filter(|cable| self.notes.cut.contains(&cable.name) && !cable.switched);
+        cut.filter(|cable| cable.machines.contains(machine)).map(|cable| cable.network).collect()
     }
 
     pub(crate) fn machine(&self, name: &str) -> Result<Machine<'_>, LabError> {
@@ -342,7 +382,7 @@ impl Lab {
     }
 
     /// Keeps other commands away, and takes note of what they did.
-    fn lock(&mut self) -> Result<Lock, LabError> {
+    pub(crate) fn lock(&mut self) -> Result<Lock, LabError> {
         let lock = Lock::take(&self.places)?;
         match notes::read(&self.places.notes())? {
             Some(notes) => self.notes = notes,
@@ -350,6 +390,20 @@ impl Lab {
         }
         Ok(lock)
     }
+}
+
+/// Whether an ssh server greets at this port of the loopback.
+pub(crate) fn greets(port: u16) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let greets = || {
+        let mut stream = TcpStream::connect_timeout(&address, GREETING_PATIENCE)?;
+        stream.set_read_timeout(Some(GREETING_PATIENCE))?;
+        // RFC 4253, section 4.2.
+        let mut greeting = [0; 4];
+        stream.read_exact(&mut greeting)?;
+        Ok::<_, std::io::Error>(&greeting == b"SSH-")
+    };
+    greets().unwrap_or(false)
 }
 
 /// Ports of this computer's loopback that nobody listens on now, for [`MachinePlan::ssh_port`].

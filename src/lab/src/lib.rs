@@ -1,5 +1,5 @@
-//! Two rooms of QEMU machines on this computer, with their cables and their power switches. Start
-//! at [`Lab::up`].
+//! Two rooms of QEMU machines on this computer, with their cables, their power switches and
+//! their witness. Start at [`Lab::up`], and at [`scenario::run`] for what is done to them.
 //!
 //! Needs no root, opens no port but on the loopback, and leaves no process behind: whatever
 //! [`Lab::up`] starts is ended by [`Lab::down`]. In between machines run on by themselves. Each
@@ -11,6 +11,7 @@
 mod accel;
 mod argv;
 mod attach;
+mod daemon;
 mod disk;
 mod error;
 #[allow(clippy::module_inception)]
@@ -21,9 +22,13 @@ mod places;
 mod plan;
 pub mod process;
 mod qmp;
+mod relay;
+pub mod scenario;
 pub mod screen;
 mod ssh;
 mod status;
+mod switch;
+mod third;
 mod tools;
 mod wait;
 mod watch;
@@ -33,8 +38,10 @@ pub use attach::Left;
 pub use error::LabError;
 pub use lab::{Lab, Leave, Step, Switch, free_ports};
 pub use places::{MachinePlaces, Places};
-pub use plan::{DiskBus, LabPlan, Login, MachinePlan, WirePlan};
-pub use status::{LabStatus, MachineStatus, Power, WireStatus};
+pub use plan::{DiskBus, LabPlan, Login, MachinePlan, WirePlan, WitnessPlan};
+pub use relay::relay;
+pub use status::{LabStatus, MachineStatus, Power, WireStatus, WitnessStatus};
+pub use switch::{SwitchError, Switching};
 pub use tools::Tools;
 pub use wait::{Goal, Sight};
 pub use watch::{Stage, Stages, Watcher};

@@ -324,7 +324,7 @@ impl<'a> Machine<'a> {
 }
 
 /// Milliseconds, for notes.
-fn millis(time: Duration) -> u64 {
+pub(crate) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -123,6 +123,21 @@ pub(crate) fn remove(path: &Path) -> Result<(), LabError> {
     }
 }
 
+/// Takes a machine's lines out of the file of ssh host keys, which begin with its name (sshd(8)).
+pub(crate) fn forget_host(path: &Path, name: &str) -> Result<(), LabError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(LabError::system("read", path)(error)),
+    };
+    let of_others = |line: &&str| line.split_whitespace().next() != Some(name);
+    let kept: String = text.lines().filter(of_others).map(|line| format!("{line}\n")).collect();
+    let new = path.with_extension("new");
+    fs::write(&new, kept)
+        .and_then(|()| fs::rename(&new, path))
+        .map_err(LabError::system("write", path))
+}
+
 /// The time since this computer was switched on, sleep included. Unlike the time of day it never
 /// jumps, and all processes agree on it.
 pub(crate) fn now() -> Duration {
@@ -149,6 +164,17 @@ mod tests {
         write(&path, &notes).unwrap();
         assert_eq!(read::<Notes>(&path).unwrap(), Some(notes));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing half-written stays");
+    }
+
+    #[test]
+    fn a_machines_host_key_is_forgotten_and_the_others_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("known_hosts");
+        forget_host(&path, "b1").unwrap();
+        fs::write(&path, "a1 ssh-ed25519 AA\nb1 ssh-ed25519 BB\nb11 ssh-ed25519 CC\n").unwrap();
+        forget_host(&path, "b1").unwrap();
+        let left = fs::read_to_string(&path).unwrap();
+        assert_eq!(left, "a1 ssh-ed25519 AA\nb11 ssh-ed25519 CC\n");
     }
 
     #[test]

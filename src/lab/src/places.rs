@@ -9,6 +9,8 @@
 //!        run.json        its process, while it is on
 //!        serial.log      what it said since it was switched on; serial-1.log the time before
 //!        qemu.log        what QEMU said about it
+//! DIR/rooms.switch/      the switches of a wire with more than two ends: run.json and log
+//! DIR/witness/           the witness' data, run.json and log, if there is one
 //! SOCKETS/a1.qmp …       sockets: DIR/lab.run, or a short place if that is too long for a socket
 //! ```
 //!
@@ -16,18 +18,58 @@
 
 use std::path::{Path, PathBuf};
 
+use site::Room;
+
 /// The longest path of a unix socket: `sun_path` without its final NUL (unix(7)).
 const LONGEST_SOCKET: usize = 107;
 /// The longest name of a machine or a wire.
 pub(crate) const LONGEST_NAME: usize = 32;
 /// The longest name of a file in the sockets' directory.
-const LONGEST_FILE: usize = LONGEST_NAME + ".serial".len();
+const LONGEST_FILE: usize = LONGEST_NAME + ".control".len();
 
 /// The places of one lab.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
     dir: PathBuf,
     sockets: PathBuf,
+}
+
+/// The places of a program that runs beside the machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DaemonPlaces {
+    /// Everything of it.
+    pub(crate) dir: PathBuf,
+    /// What it keeps.
+    pub(crate) data: PathBuf,
+    /// Its process, while it runs.
+    pub(crate) run: PathBuf,
+    /// What it said.
+    pub(crate) log: PathBuf,
+}
+
+impl DaemonPlaces {
+    fn new(dir: PathBuf, log: &str) -> DaemonPlaces {
+        let (data, run, log) = (dir.join("data"), dir.join("run.json"), dir.join(log));
+        DaemonPlaces { dir, data, run, log }
+    }
+}
+
+/// The places of a wire's switches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SwitchPlaces {
+    /// Those of the program that plays them.
+    pub(crate) daemon: DaemonPlaces,
+    /// Where the machines of the rooms are plugged in.
+    pub(crate) sides: [PathBuf; 2],
+    /// Where the cable between the switches is cut.
+    pub(crate) control: PathBuf,
+}
+
+impl SwitchPlaces {
+    /// Where machines of a room are plugged in.
+    pub(crate) fn side(&self, room: Room) -> PathBuf {
+        self.sides[usize::from(room == Room::B)].clone()
+    }
 }
 
 /// The places of one machine.
@@ -102,6 +144,21 @@ impl Places {
     /// The socket in which the wire's two ends meet.
     pub fn wire(&self, name: &str) -> PathBuf {
         self.sockets.join(format!("{name}.wire"))
+    }
+
+    /// The places of the witness.
+    pub(crate) fn witness(&self) -> DaemonPlaces {
+        DaemonPlaces::new(self.dir.join(crate::plan::WITNESS), "witness.log")
+    }
+
+    /// The places of a wire's switches.
+    pub(crate) fn switch(&self, wire: &str) -> SwitchPlaces {
+        let socket = |end: &str| self.sockets.join(format!("{wire}.{end}"));
+        SwitchPlaces {
+            daemon: DaemonPlaces::new(self.dir.join(format!("{wire}.switch")), "switch.log"),
+            sides: [socket("a"), socket("b")],
+            control: socket("control"),
+        }
     }
 
     /// The places of one machine.

@@ -1,5 +1,5 @@
-//! What a lab is made of: machines, the wires between them, how one logs in. Start at [`LabPlan`].
-//! Validated by [`LabPlan::check`] once; what follows makes no choice of its own.
+//! What a lab is made of: machines, the wires between them, the third place, how one logs in. Start at
+//! [`LabPlan`]. Validated by [`LabPlan::check`] once; what follows makes no choice of its own.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -15,6 +15,11 @@ const MOST_MACHINES: usize = 16;
 /// Wires of one lab. Each takes one of a machine's slots behind [`crate::argv`]'s fixed ones.
 const MOST_WIRES: usize = 12;
 
+/// The network through which a machine reaches the third place. No wire may have this name.
+pub(crate) const THIRD: &str = "third";
+/// What the third place is called where machines are named.
+pub(crate) const WITNESS: &str = "witness";
+
 /// A whole lab.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,8 +30,14 @@ pub struct LabPlan {
     pub machines: Vec<MachinePlan>,
     /// Cables from one machine to another.
     pub wires: Vec<WirePlan>,
+    /// The third place, if there is one. Each machine then has a cable to it: `third-a1`.
+    pub witness: Option<WitnessPlan>,
     /// How one logs in.
     pub login: Login,
+    /// `duet`, which is also what the machines need beside them: QEMU starts it as `duet lab relay` for
+    /// each connection of a machine to the witness, the lab as `duet lab switch` for a wire of more than
+    /// two ends.
+    pub duet: PathBuf,
     /// Who executes the guests' instructions; `None` takes KVM if it really works.
     pub accelerator: Option<Accelerator>,
 }
@@ -52,6 +63,8 @@ pub struct MachinePlan {
     pub cpus: u8,
     /// The port of this computer's loopback that leads to the machine's ssh.
     pub ssh_port: u16,
+    /// The port of this computer's loopback that leads to the machine's status page (https).
+    pub page_port: u16,
 }
 
 /// What a disk is attached to.
@@ -64,14 +77,54 @@ pub enum DiskBus {
     VirtioBlk,
 }
 
-/// A network cable between two machines.
+/// A network cable between two machines; or, between more, a switch in each room and a cable between
+/// the two.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WirePlan {
     /// Its name, as in `rooms`.
     pub name: Label,
-    /// The two machines.
-    pub ends: [Label; 2],
+    /// The machines.
+    pub ends: Vec<Label>,
+}
+
+impl WirePlan {
+    /// Whether it takes switches.
+    pub(crate) fn is_switched(&self) -> bool {
+        self.ends.len() > 2
+    }
+}
+
+/// The witness of a lab's site. It runs as a process of the lab, on this computer's loopback; machines
+/// reach it at [`LabPlan::WITNESS_AT`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessPlan {
+    /// `duetd`, one that runs on this computer.
+    pub program: PathBuf,
+    /// The witness' certificate, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// The site that it is the witness of.
+    pub site: Label,
+    /// The certificate of the site's authority, PEM.
+    pub ca: PathBuf,
+    /// The port of this computer's loopback at which it listens.
+    pub port: u16,
+}
+
+/// A cable that can be cut, whatever is at its other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cable {
+    /// What a person calls it.
+    pub(crate) name: Label,
+    /// The network that it carries, as the machines' cards are named.
+    pub(crate) network: String,
+    /// The machines at it.
+    pub(crate) machines: Vec<Label>,
+    /// Whether it is between switches: then no machine sees its own link go when it is cut.
+    pub(crate) switched: bool,
 }
 
 /// How one logs in by ssh.
@@ -85,6 +138,9 @@ pub struct Login {
 }
 
 impl LabPlan {
+    /// Where machines reach the witness.
+    pub const WITNESS_AT: &str = "10.0.3.100:7411";
+
     /// The machine of this name.
     pub fn machine(&self, name: &str) -> Result<&MachinePlan, LabError> {
         let found = self.machines.iter().find(|machine| machine.name.as_str() == name);
@@ -94,12 +150,34 @@ impl LabPlan {
         })
     }
 
-    /// The wire of this name.
-    pub fn wire(&self, name: &str) -> Result<&WirePlan, LabError> {
-        let found = self.wires.iter().find(|wire| wire.name.as_str() == name);
+    /// All cables: the wires, and those to the third place.
+    pub(crate) fn cables(&self) -> Vec<Cable> {
+        let wires = self.wires.iter().map(|wire| Cable {
+            name: wire.name.clone(),
+            network: wire.name.to_string(),
+            machines: wire.ends.clone(),
+            switched: wire.is_switched(),
+        });
+        let third = self.machines.iter().filter(|_| self.witness.is_some());
+        // A name that is too long for this was refused by `check`.
+        let third = third.filter_map(|machine| {
+            Some(Cable {
+                name: format!("{THIRD}-{}", machine.name).parse().ok()?,
+                network: THIRD.to_owned(),
+                machines: vec![machine.name.clone()],
+                switched: false,
+            })
+        });
+        wires.chain(third).collect()
+    }
+
+    /// The cable of this name.
+    pub(crate) fn cable(&self, name: &str) -> Result<Cable, LabError> {
+        let cables = self.cables();
+        let found = cables.iter().find(|cable| cable.name.as_str() == name).cloned();
         found.ok_or_else(|| LabError::Wire {
             name: name.into(),
-            known: list(self.wires.iter().map(|wire| &wire.name)),
+            known: list(cables.iter().map(|cable| &cable.name)),
         })
     }
 
@@ -153,12 +231,16 @@ impl LabPlan {
             if !names.insert(name) {
                 return refuse(format!("two machines are named {name}"), "give each its own name");
             }
-            let port = machine.ssh_port;
-            if port < 1024 || !ports.insert(port) {
-                return refuse(
-                    format!("the ssh port {port} of machine {name} is taken or below 1024"),
-                    "give each machine a port of its own",
-                );
+            if name.as_str() == WITNESS {
+                return refuse(format!("a machine is named {name}"), "that is the third place");
+            }
+            for (what, port) in [("ssh", machine.ssh_port), ("page", machine.page_port)] {
+                if port < 1024 || !ports.insert(port) {
+                    return refuse(
+                        format!("the {what} port {port} of machine {name} is taken or below 1024"),
+                        "give each machine ports of its own",
+                    );
+                }
             }
             let limits: [(&str, u32, u32, u32); 3] = [
                 ("MiB of memory", machine.memory_mib, 128, 1 << 18),
@@ -174,27 +256,36 @@ impl LabPlan {
                 }
             }
         }
-        Ok(())
+        match &self.witness {
+            Some(witness) if witness.port < 1024 || !ports.insert(witness.port) => refuse(
+                format!("the port {} of the witness is taken or below 1024", witness.port),
+                "give it a port of its own",
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn check_wires(&self) -> Result<(), LabError> {
         let mut names = BTreeSet::new();
         for wire in &self.wires {
-            if !names.insert(&wire.name) || wire.name.as_str() == crate::argv::ADMIN {
+            let name = wire.name.as_str();
+            let reserved = name == crate::argv::ADMIN || name.starts_with(THIRD);
+            if !names.insert(&wire.name) || reserved {
                 return refuse(
                     format!("the name of wire {} is taken", wire.name),
                     "give each wire its own name",
                 );
             }
-            let [one, other] = &wire.ends;
-            if one == other {
+            let different: BTreeSet<_> = wire.ends.iter().collect();
+            if different.len() < 2 || different.len() < wire.ends.len() {
                 return refuse(
-                    format!("both ends of wire {} are in machine {one}", wire.name),
-                    "connect two machines",
+                    format!("wire {} ends twice in one machine, or nowhere", wire.name),
+                    "connect two machines or more, each once",
                 );
             }
-            self.machine(one.as_str())?;
-            self.machine(other.as_str())?;
+            for end in &wire.ends {
+                self.machine(end.as_str())?;
+            }
         }
         Ok(())
     }
@@ -229,13 +320,27 @@ pub(crate) mod tests {
             memory_mib: 512,
             cpus: 1,
             ssh_port,
+            page_port: ssh_port + 6000,
         };
         LabPlan {
             dir: "/lab".into(),
             machines: vec![machine("a1", Room::A, 2201), machine("b1", Room::B, 2202)],
-            wires: vec![WirePlan { name: label("rooms"), ends: [label("a1"), label("b1")] }],
+            wires: vec![WirePlan { name: label("rooms"), ends: vec![label("a1"), label("b1")] }],
+            witness: None,
             login: Login { user: "root".into(), key: "/keys/login".into() },
+            duet: "/my bin/duet".into(),
             accelerator: None,
+        }
+    }
+
+    pub(crate) fn witness() -> WitnessPlan {
+        WitnessPlan {
+            program: "/bin/duetd".into(),
+            cert: "/keys/witness.crt".into(),
+            key: "/keys/witness.key".into(),
+            site: label("demo"),
+            ca: "/keys/ca.crt".into(),
+            port: 7411,
         }
     }
 
@@ -258,10 +363,20 @@ pub(crate) mod tests {
             (refused(|plan| plan.wires[0].name = label(&"w".repeat(33))), "is too long"),
             (refused(|plan| plan.machines[1].ssh_port = 2201), "port 2201 of machine b1"),
             (refused(|plan| plan.machines[0].ssh_port = 22), "port 22 of machine a1"),
+            (refused(|plan| plan.machines[1].page_port = 2201), "page port 2201 of machine b1"),
+            (refused(|plan| plan.machines[0].name = label("witness")), "named witness"),
+            (refused(|plan| plan.wires[0].name = label("third-a1")), "wire third-a1 is taken"),
+            (
+                refused(|plan| plan.witness = Some(WitnessPlan { port: 2201, ..witness() })),
+                "port 2201 of the witness",
+            ),
             (refused(|plan| plan.machines[0].memory_mib = 16), "a1 has 16 MiB of memory"),
             (refused(|plan| plan.machines[0].cpus = 0), "a1 has 0 processors"),
             (refused(|plan| plan.machines[0].disk_gib = 0), "a1 has 0 GiB of disk"),
-            (refused(|plan| plan.wires[0].ends[1] = label("a1")), "both ends of wire rooms"),
+            (
+                refused(|plan| plan.wires[0].ends[1] = label("a1")),
+                "wire rooms ends twice in one machine",
+            ),
             (refused(|plan| plan.wires[0].ends[1] = label("c1")), "no machine `c1`"),
             (refused(|plan| plan.wires.push(plan.wires[0].clone())), "wire rooms is taken"),
             (refused(|plan| plan.wires[0].name = label("admin")), "wire admin is taken"),
@@ -277,6 +392,11 @@ pub(crate) mod tests {
         let plan = two_rooms();
         let help = |error: LabError| miette::Diagnostic::help(&error).unwrap().to_string();
         assert_eq!(help(plan.machine("a2").unwrap_err()), "its machines are a1, b1");
-        assert_eq!(help(plan.wire("room").unwrap_err()), "its wires are rooms");
+        assert_eq!(help(plan.cable("room").unwrap_err()), "its wires are rooms");
+        let plan = LabPlan { witness: Some(witness()), ..plan };
+        let error = plan.cable("third").unwrap_err();
+        assert_eq!(help(error), "its wires are rooms, third-a1, third-b1");
+        let cable = plan.cable("third-b1").unwrap();
+        assert_eq!((cable.network.as_str(), cable.machines), ("third", vec![label("b1")]));
     }
 }

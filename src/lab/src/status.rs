@@ -17,8 +17,23 @@ pub struct LabStatus {
     pub probe: Probe,
     /// Its machines, as in the plan.
     pub machines: Vec<MachineStatus>,
-    /// Its wires, as in the plan.
+    /// Its wires, as in the plan, and the cables to the third place.
     pub wires: Vec<WireStatus>,
+    /// The third place, if the lab has one.
+    pub witness: Option<WitnessStatus>,
+}
+
+/// The witness.
+#[derive(Clone, Debug, Serialize)]
+pub struct WitnessStatus {
+    /// Its process; none if it was stopped.
+    pub pid: Option<u32>,
+    /// The site that it is the witness of.
+    pub site: Label,
+    /// The port of this computer's loopback at which it listens.
+    pub port: u16,
+    /// What it said.
+    pub log: PathBuf,
 }
 
 /// One machine.
@@ -36,6 +51,8 @@ pub struct MachineStatus {
     pub restarts: u32,
     /// The port of this computer's loopback that leads to its ssh.
     pub ssh_port: u16,
+    /// Where its status page is on this computer, as `https://127.0.0.1:8443/`.
+    pub page: String,
     /// Its serial log.
     pub serial_log: PathBuf,
 }
@@ -68,8 +85,8 @@ pub enum Power {
 pub struct WireStatus {
     /// Its name.
     pub name: Label,
-    /// The machines at its ends.
-    pub ends: [Label; 2],
+    /// The machines at its ends, or `witness`.
+    pub ends: Vec<Label>,
     /// Whether it is cut.
     pub cut: bool,
 }

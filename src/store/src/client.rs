@@ -18,6 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
+/// What a store answers instead of a value.
+pub use tonic::{Code, Status};
 
 use crate::serve::ServeError;
 use crate::serve::tls::{authorities, certificates, key, unfit};

@@ -7,10 +7,15 @@ mod logs;
 mod mend_link;
 mod power_off;
 mod power_on;
+mod relay;
+mod run;
 mod screen;
+mod setup;
 mod ssh;
 mod status;
+mod switch;
 mod up;
+mod witness;
 
 use std::path::PathBuf;
 
@@ -45,8 +50,14 @@ enum Command {
     PowerOn(power_on::PowerOn),
     CutLink(cut_link::CutLink),
     MendLink(mend_link::MendLink),
+    Witness(witness::Witness),
+    Run(run::Run),
     Logs(logs::Logs),
     Down(down::Down),
+    #[command(hide = true)]
+    Relay(relay::Relay),
+    #[command(hide = true)]
+    Switch(switch::Switch),
 }
 
 impl LabCommand {
@@ -61,8 +72,12 @@ impl LabCommand {
             Command::PowerOn(command) => command.run(console),
             Command::CutLink(command) => command.run(console),
             Command::MendLink(command) => command.run(console),
+            Command::Witness(command) => command.run(console),
+            Command::Run(command) => command.run(console),
             Command::Logs(command) => command.run(console),
             Command::Down(command) => command.run(console),
+            Command::Relay(command) => command.run(),
+            Command::Switch(command) => command.run(console),
         }
     }
 }

@@ -269,13 +269,13 @@ fn a_lab_without_images_says_which_commands_make_them() {
         folder.path(),
         &["lab", "up"],
         expect![[r#"
-        error: there is no disk image of room a in ./x/build/a
-        hint: build both rooms first:
-          duet build control --site ./x/site.toml --room a
-          duet build control --site ./x/site.toml --room b
-        or name the images with --image-a and --image-b
-        => 2
-    "#]],
+            error: there is no disk image of a control machine of room a in ./x/build/a
+            hint: build both rooms first:
+              duet build control --site ./x/site.toml --room a
+              duet build control --site ./x/site.toml --room b
+            or name the images with --image-a and --image-b
+            => 2
+        "#]],
     );
     succeed(folder.path(), &["site", "new", "y"]);
     check(

@@ -59,7 +59,7 @@ pub(super) fn findings(page: &Result<Value, String>, uptime_s: u64, found: &mut 
             );
             found.push(judge::bad("pair.unmet", what, cure));
         }
-    } else if page["role"] == "waits" {
+    } else if !serves(page) {
         let unheard = format!("it has not heard room {other} yet");
         let why = page["refusal"].as_str().unwrap_or(&unheard);
         let what = format!("This room does not serve: {why}{link}.");
@@ -83,6 +83,12 @@ pub(super) fn findings(page: &Result<Value, String>, uptime_s: u64, found: &mut 
         let cure = "Until it does, a room that loses the other one waits.";
         found.push(judge::warning("pair.authority", what, cure));
     }
+}
+
+/// Whether this room answers its clients. One that is to lead and acknowledges nothing, since nobody lets
+/// it, says why.
+fn serves(page: &Value) -> bool {
+    page["role"] != "waits" && page["refusal"].is_null()
 }
 
 /// Whether the two rooms have ever become one.
@@ -119,8 +125,8 @@ pub(crate) fn rooms(page: &Value) -> String {
         (Some("waits"), _) => {
             format!("this one waits; the last decision, {epoch}, was for {leader}")
         }
-        (_, true) => format!("{leader} leads, both in sync{lag} (decision {epoch})"),
-        (_, false) => format!("{leader} leads alone (decision {epoch})"),
+        (true, true) => format!("{leader} leads, both in sync{lag} (decision {epoch})"),
+        (true, false) => format!("{leader} leads alone (decision {epoch})"),
     }
 }
 
@@ -207,6 +213,10 @@ mod tests {
         let waits = with(json!({ "role": "waits", "refusal": "the witness does not answer",
                                  "authority": { "kind": "witness", "trouble": "no answer" } }));
         assert_eq!(codes(Ok(waits), 10), ["pair.waits", "pair.authority"]);
+        // It was to lead, and neither the other room nor the witness hears it.
+        let cut = with(json!({ "refusal": "the witness does not answer" }));
+        assert_eq!(rooms(&cut), "this one waits; the last decision, 7, was for A");
+        assert_eq!(codes(Ok(cut), 10), ["pair.waits"]);
         let stuck = with(json!({ "disk_stuck": true }));
         assert_eq!(codes(Ok(stuck), 10), ["store.disk"]);
     }

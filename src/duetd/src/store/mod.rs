@@ -13,6 +13,7 @@ mod folder;
 mod foreign;
 mod import;
 mod pair;
+mod probe;
 mod restore;
 mod run;
 mod status;
@@ -76,6 +77,15 @@ enum Command {
     /// where they were. Stop what writes to the source first. The source is only read.
     Import(import::Import),
 
+    /// Write numbered keys through the store, and see that every acknowledged one is there
+    ///
+    /// Says when writes begin and cease to be acknowledged, and at the end how long the longest gap was and
+    /// whether an acknowledged write is missing. The keys are removed, but with --keep: then `--verify RUN`
+    /// reads them back elsewhere, such as in the other room.
+    ///
+    /// Exit status: 0 if none is missing, 5 if one is, 12 if none was acknowledged.
+    Probe(probe::Probe),
+
     /// How a store that is one of two is: who leads, who is in sync, and what would happen
     ///
     /// Says who leads by which decision, how far the other room is behind, whether the authority answers,
@@ -104,6 +114,7 @@ impl Store {
             Some(Command::Restore(restore)) => restore.run(),
             Some(Command::Backup(backup)) => backup.run(),
             Some(Command::Import(import)) => import.run(),
+            Some(Command::Probe(probe)) => probe.run(),
             Some(Command::Status(status)) => status.run(),
             Some(Command::HandOver(hand_over)) => hand_over.run(),
             Some(Command::GoOnAlone(go_on_alone)) => go_on_alone.run(),

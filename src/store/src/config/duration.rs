@@ -16,7 +16,10 @@ const UNITS: [(&str, u64); 7] = [
 ];
 
 /// Reads `1h30m`, `300ms`, `1.5h` or `0`.
-pub(super) fn parse(text: &str) -> Result<Duration, String> {
+///
+/// # Errors
+/// In words, if it is none.
+pub fn parse(text: &str) -> Result<Duration, String> {
     let bad = || format!("`{text}` is no span of time; write 1h, 10m, 1.5s or 300ms");
     if text == "0" {
         return Ok(Duration::ZERO);

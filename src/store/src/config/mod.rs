@@ -18,6 +18,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use duration::parse as parse_span;
 pub use error::{ConfigError, Problem};
 pub use listen::{Listen, Place};
 pub use pair::{PairConfig, WitnessConfig};

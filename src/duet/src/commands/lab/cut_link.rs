@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use super::{CABLE, Dir, Ended};
 use crate::console::Console;
 
-/// Pull the cable between the rooms: both ends see their link go
+/// Pull a cable, if not told otherwise the one between the rooms: machines see their link go
 #[derive(Debug, clap::Args)]
 pub(super) struct CutLink {
     #[command(flatten)]
     dir: Dir,
 
-    /// The cable
+    /// The cable: `rooms`, or that of a machine to the witness, such as `third-a1`
     #[arg(default_value = CABLE)]
     cable: String,
 }
