@@ -9,9 +9,12 @@ mod fetch;
 mod inspect;
 mod lab;
 mod lock;
+mod logs;
 mod man;
+mod nodes;
 mod options;
 mod site;
+mod status;
 mod witness_package;
 
 use std::process::ExitCode;
@@ -35,6 +38,8 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     Diff(diff::Diff),
     Lab(lab::LabCommand),
+    Status(status::Status),
+    Logs(logs::Logs),
     WitnessPackage(witness_package::WitnessPackage),
     Cache(cache::CacheCommand),
     Completions(completions::Completions),
@@ -53,6 +58,8 @@ impl Command {
             Command::Inspect(command) => command.run(console),
             Command::Diff(command) => command.run(console),
             Command::Lab(command) => command.run(console),
+            Command::Status(command) => command.run(console),
+            Command::Logs(command) => command.run(console),
             Command::WitnessPackage(command) => command.run(console),
             Command::Cache(command) => command.run(console),
             Command::Completions(command) => command.run(console),

@@ -126,7 +126,9 @@ pub(crate) fn site(path: &Path) -> miette::Result<Site> {
 pub(crate) fn keys(site_file: &Path) -> miette::Result<Keys> {
     let folder = beside(site_file).join(keys::FOLDER);
     let [room_a, room_b] = keys::ROOM_KEYS;
-    for secret in [keys::RELEASE_KEY, keys::CA_KEY, keys::JOIN_TOKEN, room_a, room_b] {
+    for secret in
+        [keys::RELEASE_KEY, keys::CA_KEY, keys::JOIN_TOKEN, keys::OPERATOR_KEY, room_a, room_b]
+    {
         let path = folder.join(secret);
         match fs::metadata(&path) {
             Ok(meta) => keys::check_mode(&path, meta.permissions().mode())?,

@@ -1,4 +1,4 @@
-//! What the state store and the witness say while they run: one line for each event on standard error, which is the journal for
+//! What the state store, the witness and the agent say while they run: one line for each event on standard error, which is the journal for
 //! a service. Start at [`begin`].
 //!
 //! Under systemd a line begins with its priority (sd-daemon(3), `SD_WARNING` and the like) and has no

@@ -1,4 +1,4 @@
-//! duetd, the program of every node. One file per command: [`boot`], [`run`], [`health`],
+//! duetd, the program of every node. One file per command: [`boot`], [`run`], [`health`], [`agent`],
 //! [`status::command`], and those of the state store under [`store`] and of the witness under
 //! [`witness`]. This file only reads the command line and calls them.
 //!
@@ -14,6 +14,8 @@
 //!  kernel, systemd, chrony ────┘
 //! ```
 //!
+//! `duetd agent` shows the same status to people in a browser, with that of the other room beside it.
+//!
 //! `duetd discover` shows who announces a Duet machine on the wire; what it hears and how is the crate `agent`'s.
 //!
 //! `duetd store` is a world of its own: on control nodes it keeps the state of Kubernetes, and shares
@@ -23,6 +25,7 @@
 //! Nothing here decides for the other room, and nothing depends on /etc: it is part of the verified
 //! root and the same on every machine.
 
+mod agent;
 mod boot;
 mod boot_count;
 mod clock;
@@ -81,8 +84,11 @@ enum Command {
     #[command(after_long_help = status::SCHEMA)]
     Status {
         /// Print JSON for a script
-        #[arg(long)]
+        #[arg(long, conflicts_with = "watch")]
         json: bool,
+        /// Show it again and again on this terminal, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
     },
 
     /// Make this machine what its seed says (duet-boot.service)
@@ -112,6 +118,13 @@ enum Command {
         dry_run: bool,
     },
 
+    /// Show people how both rooms are (duet-agent.service)
+    ///
+    /// Serves the status page over HTTPS, on the port that the site's seed says, and asks the other
+    /// room's control machine how it is. The page only shows; whoever reaches this machine may read it.
+    ///
+    /// Exit status: 0 after SIGTERM or SIGINT, 3 settings or certificates, 4 the port cannot be had.
+    Agent(agent::Agent),
     /// Show who is on the wire: the machines of all sites that announce themselves here
     ///
     /// Listens by mDNS (RFC 6762) on all network cards, IPv4 and IPv6, and says nothing itself. What is
@@ -150,12 +163,14 @@ fn main() -> ExitCode {
     let cli = Cli::parse_from(store::command_line(std::env::args_os()));
     let root = Root::new(cli.root);
     let done = match cli.command {
-        Command::Status { json } => status::command::status(&root, json),
+        Command::Status { json, watch: false } => status::command::status(&root, json),
+        Command::Status { watch: true, .. } => status::command::watch(&root),
         Command::Boot => boot::boot(&root),
         Command::Run => run::run(&root),
         Command::Health { wait, dry_run } => {
             health::health(&root, Duration::from_secs(wait), dry_run)
         }
+        Command::Agent(agent) => return agent.run(&root),
         Command::Discover(discover) => return exit::end(discover.run()),
         Command::Store(store) => return store.run(),
         Command::Witness(witness) => return witness.run(),

@@ -66,6 +66,8 @@ pub(crate) const BOOT_RECORD: &str = "/run/duet/boot.json";
 pub(crate) const NODE: &str = "/run/duet/node.json";
 /// Left by `duetd health`: whether this boot is good.
 pub(crate) const VERDICT: &str = "/run/duet/health.json";
+/// The agent's own folder, which systemd makes for it.
+pub(crate) const AGENT_FOLDER: &str = "/run/duet-agent";
 /// Who may log in.
 pub(crate) const AUTHORIZED_KEYS: &str = "/run/duet/ssh/authorized_keys";
 /// systemd-networkd's settings of this boot.

@@ -139,7 +139,7 @@ fn a_new_site_is_whole_and_in_order() {
     assert_eq!(mode("keys"), 0o700);
     for entry in fs::read_dir(site.join("keys")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let public = ["release.pub", "ca.crt", "ssh.pub"].contains(&name.as_str());
+        let public = ["release.pub", "ca.crt", "operator.crt", "ssh.pub"].contains(&name.as_str());
         let wanted = if public { 0o644 } else { 0o600 };
         assert_eq!(mode(&format!("keys/{name}")), wanted, "{name}");
         let secret = said.contains(&format!("keys/{name}  SECRET"));

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::termios::tcgetwinsize;
 
@@ -31,6 +31,34 @@ pub(crate) fn status(root: &Root, json: bool) -> Result<ExitCode, miette::Report
         Health::Degraded => 1,
         Health::Bad => 2,
     }))
+}
+
+/// Draws the status again and again until the process is ended; what was on the terminal before stays above.
+pub(crate) fn watch(root: &Root) -> Result<ExitCode, miette::Report> {
+    /// As often as a person looks. Systemd and chrony are asked less often.
+    const PERIOD: Duration = Duration::from_secs(2);
+    // ECMA-48: home, and erase what follows. Nothing is erased first, so that the page does not flicker.
+    const HOME: &str = "\x1b[H";
+    const REST: &str = "\x1b[J";
+    const LINE: &str = "\x1b[K\n";
+    if !io::stdout().is_terminal() {
+        return Err(miette::miette!(
+            code = "usage::watch",
+            help = "leave out --watch, or ask again with `duetd status --json`",
+            "--watch draws on a terminal, and standard output is none"
+        ));
+    }
+    let mut looker = Looker::new(root.clone());
+    console::answer("\x1b[2J")?;
+    loop {
+        let status = Status::of(&looker.look(Instant::now()));
+        let rows = tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row));
+        let text = screen::render(&status, page());
+        // A line more than the terminal has would scroll it.
+        let lines: Vec<&str> = text.lines().take(rows.saturating_sub(1)).collect();
+        console::answer(&format!("{HOME}{}{LINE}{REST}", lines.join(LINE)))?;
+        std::thread::sleep(PERIOD);
+    }
 }
 
 /// What fits the reader: the whole status, in colour on a terminal.

@@ -121,8 +121,8 @@ pub(crate) fn rooms(page: &Value) -> String {
     let epoch = &page["epoch"];
     let lag = if behind == 0 { String::new() } else { format!(", {behind} entries behind") };
     let leader = leader(page);
-    match (page["role"].as_str(), page["survival"]["redundant"] == true) {
-        (Some("waits"), _) => {
+    match (serves(page), page["survival"]["redundant"] == true) {
+        (false, _) => {
             format!("this one waits; the last decision, {epoch}, was for {leader}")
         }
         (true, true) => format!("{leader} leads, both in sync{lag} (decision {epoch})"),

@@ -43,7 +43,7 @@ pub struct Certificate(Vec<u8>);
 
 /// How long the site's certificate is valid: longer than the machines last, since every machine has
 /// it in its seed.
-const VALID_DAYS: u32 = 20 * 365;
+pub(super) const VALID_DAYS: u32 = 20 * 365;
 
 /// The years from which on certificates are valid. A machine whose clock has stopped must be able to
 /// join, and when a certificate began tells nothing that anybody relies on.

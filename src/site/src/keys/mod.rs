@@ -3,6 +3,7 @@
 
 mod authority;
 mod mode;
+mod operator;
 mod release;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod witness;
 
 pub use authority::{Authority, Certificate, MachineCertificate, RoomAuthority, room_name};
 pub use mode::{ExposedKey, check_mode};
+pub use operator::Operator;
 pub use release::{KeyId, PublicKey, ReleaseKey};
 pub use token::JoinToken;
 pub use witness::WitnessKeys;
@@ -39,6 +41,10 @@ pub const JOIN_TOKEN: &str = "join.token";
 pub const ROOM_CERTIFICATES: [&str; 2] = ["room-a.crt", "room-b.crt"];
 /// The files with their private keys; secret.
 pub const ROOM_KEYS: [&str; 2] = ["room-a.key", "room-b.key"];
+/// The file with the private key of the [`Operator`]; secret.
+pub const OPERATOR_KEY: &str = "operator.key";
+/// The file with its certificate.
+pub const OPERATOR_CERTIFICATE: &str = "operator.crt";
 
 /// The keys of one site.
 #[derive(Debug)]
@@ -51,6 +57,8 @@ pub struct SiteKeys {
     pub rooms: [RoomAuthority; 2],
     /// Lets a new machine in.
     pub join: JoinToken,
+    /// Lets a person look at machines.
+    pub operator: Operator,
 }
 
 /// One file of a site's keys, ready to be written.
@@ -101,6 +109,7 @@ impl SiteKeys {
         let authority = Authority::generate(site, now)?;
         Ok(SiteKeys {
             release: ReleaseKey::generate(&random)?,
+            operator: Operator::generate(site, &authority, now)?,
             rooms: [authority.room(site, Room::A, now)?, authority.room(site, Room::B, now)?],
             authority,
             join: JoinToken::generate(&random)?,
@@ -144,6 +153,19 @@ impl SiteKeys {
                 SECRET,
                 "lets a new machine join the site. Keep it where the people who add machines find \
                  it, and nobody else.",
+            ),
+            file(
+                OPERATOR_KEY,
+                self.operator.key_to_pem(),
+                SECRET,
+                "shows machines that a person who runs the site asks, as `duet status` and `duet logs` \
+                 do. Keep it on the computers of these people.",
+            ),
+            file(
+                OPERATOR_CERTIFICATE,
+                text(self.operator.certificate().to_owned()),
+                PUBLIC,
+                "belongs to operator.key. Anybody may have it.",
             ),
         ];
         for ((certificate, key), room) in ROOM_CERTIFICATES.iter().zip(ROOM_KEYS).zip(&self.rooms) {

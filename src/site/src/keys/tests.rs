@@ -42,6 +42,8 @@ fn secrets_are_their_owners_alone_and_everything_says_where_it_belongs() {
             ("ca.key", 0o600),
             ("ca.crt", 0o644),
             ("join.token", 0o600),
+            ("operator.key", 0o600),
+            ("operator.crt", 0o644),
             ("room-a.key", 0o600),
             ("room-a.crt", 0o644),
             ("room-b.key", 0o600),
@@ -58,7 +60,8 @@ fn secrets_are_their_owners_alone_and_everything_says_where_it_belongs() {
 fn no_secret_is_shown_by_debug() {
     let keys = keys();
     let shown = format!("{keys:?} {:?}", keys.files());
-    for name in ["release.key", "ca.key", "join.token", "room-a.key", "room-b.key"] {
+    for name in ["release.key", "ca.key", "join.token", "operator.key", "room-a.key", "room-b.key"]
+    {
         for line in file(&keys, name).lines() {
             assert!(!shown.contains(line), "{name} is shown");
         }
@@ -104,6 +107,18 @@ fn the_certificate_says_whose_it_is_and_how_long() {
     let has = |text: &str| der.windows(text.len()).any(|part| part == text.as_bytes());
     // UTCTime, as RFC 5280, section 4.1.2.5.1, writes years before 2050.
     assert!(has("site my-campus") && has("200101000000Z") && has("461118080000Z"));
+}
+
+#[test]
+fn the_operator_is_signed_by_the_authority_and_named() {
+    let keys = keys();
+    let der =
+        |name: &str| one_pem_block(&file(&keys, name), "CERTIFICATE", "a certificate").unwrap();
+    let (operator, authority) = (der("operator.crt"), der("ca.crt"));
+    let has = |part: &[u8]| operator.windows(part.len()).any(|bytes| bytes == part);
+    assert!(has(b"operator.my-campus.duet.internal") && has(b"site my-campus"));
+    assert!(has(b"261122080000Z") && has(b"461118080000Z"), "as long as the authority");
+    assert_ne!(operator, authority);
 }
 
 fn check_file(name: &str, change: impl Fn(&str) -> String, expected: Expect) {
