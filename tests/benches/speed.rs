@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use lab::Stage;
 use serde_json::Value;
-use tests::demo::{Built, build, cache, demo, login_key};
+use tests::demo::{Built, PROFILE, build, cache, demo, login_key};
 use tests::machine::machine;
 use tests::programs::{checkout, duet, kept, plain};
 use tests::rooms::{BOOT, Machines};
@@ -66,7 +66,7 @@ fn builds() -> String {
     };
     let fetched = with_packages("fetched");
     let mut fetch = duet();
-    fetch.args(["fetch", "control"]).current_dir(&place).env("DUET_CACHE", &fetched);
+    fetch.args(["fetch", PROFILE]).current_dir(&place).env("DUET_CACHE", &fetched);
     let _ = run(&mut fetch, Duration::from_secs(10 * 60)).well();
     let after_fetch = once(&fetched);
     fs::remove_dir_all(&out).unwrap();

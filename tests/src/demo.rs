@@ -141,11 +141,20 @@ pub fn login_key(demo: &Demo) -> PathBuf {
     demo.site.parent().expect("a site file lies in a folder").join("keys/ssh")
 }
 
-/// `duet build control` of a room into `out`; for changes before it is [`finish`]ed.
+/// What the tests build: a control node without what may be out of reach.
+pub const PROFILE: &str = "lab";
+
+/// `duet build` of a room into `out`; for changes before it is [`finish`]ed.
 #[must_use]
 pub fn build(site: &Path, room: &str, out: &Path) -> Command {
+    build_profile(PROFILE, site, room, out)
+}
+
+/// The same of another profile.
+#[must_use]
+pub fn build_profile(profile: &str, site: &Path, room: &str, out: &Path) -> Command {
     let mut command = duet();
-    command.args(["build", "control", "--room", room]).arg("--site").arg(site);
+    command.args(["build", profile, "--room", room]).arg("--site").arg(site);
     command.arg("--out").arg(out).env("DUET_CACHE", cache());
     command
 }
@@ -188,7 +197,7 @@ pub fn demo() -> &'static Demo {
         }
         let site = folder.join("site.toml");
         let rooms = ROOMS.map(|room| {
-            let out = target().join("tests/demo").join(room);
+            let out = target().join("tests/demo").join(PROFILE).join(room);
             let _ = finish(&mut build(&site, room, &out)).well();
             Built::read(&out)
         });

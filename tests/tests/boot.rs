@@ -130,10 +130,18 @@ fn says_what_it_is(machines: &Machines, name: &str, built: &Built) {
     let findings = status["findings"].as_array().unwrap();
     let bad: Vec<&Value> = findings.iter().filter(|one| one["severity"] == "bad").collect();
     assert!(bad.is_empty(), "{status:#}");
+    // What the image was built without is told, and is no reason to have a look.
+    let components = built.manifest["components"].as_array().unwrap();
+    for (told, built) in status["components"].as_array().unwrap().iter().zip(components) {
+        for key in ["name", "version", "present", "why"] {
+            assert_eq!(told[key], built[key], "{status:#}");
+        }
+    }
+    assert_eq!(status["components"].as_array().map(Vec::len), Some(components.len()));
     let address = &status["network"][0]["addresses"][0]["address"];
     assert!(address.is_string(), "no address: {status:#}");
 
-    let uki = format!("duet-control-{}.efi", built.says("version"));
+    let uki = format!("duet-lab-{}.efi", built.says("version"));
     let listed = machines.ssh(name, "ls /efi/EFI/Linux").well().out;
     assert_eq!(listed.trim(), uki, "the boot loader still counts");
 }

@@ -35,7 +35,7 @@ fn the_tree_of_a_control_node() {
         }
     }
     assert!(tree.lines().count() > 1500, "{tree}");
-    expect_file!["../golden/control.tree"].assert_eq(&tree);
+    expect_file!["../golden/lab.tree"].assert_eq(&tree);
 }
 
 #[test]
@@ -48,6 +48,6 @@ fn the_plan_of_a_control_node() {
         Some((start, _)) if line.trim_start().starts_with("packages") => format!("{start} MiB\n"),
         _ => format!("{line}\n"),
     });
-    expect_file!["../golden/control.plan"].assert_eq(&shown.collect::<String>());
+    expect_file!["../golden/lab.plan"].assert_eq(&shown.collect::<String>());
     assert!(!out.exists(), "a dry run wrote something");
 }

@@ -3,6 +3,7 @@
 mod build;
 mod cache;
 mod completions;
+mod components;
 mod diff;
 mod exit_codes;
 mod fetch;

@@ -19,9 +19,9 @@ pub(crate) enum FileError {
     Read { what: &'static str, path: PathBuf, source: io::Error },
 
     /// It is too large to be what it should be.
-    #[error("{} is too large for {what}: {size} bytes, {LARGEST} at most", path.display())]
+    #[error("{} is too large for {what}: {size} bytes, {most} at most", path.display())]
     #[diagnostic(code(input::file), help("see whether another file was meant"))]
-    Large { what: &'static str, path: PathBuf, size: u64 },
+    Large { what: &'static str, path: PathBuf, size: u64, most: u64 },
 
     /// It is no text.
     #[error("cannot read {what} {}: byte {at} is not UTF-8 text", path.display())]
@@ -68,14 +68,26 @@ pub(crate) fn read_text(what: &'static str, path: &Path) -> Result<String, FileE
 /// # Errors
 /// When it cannot be read, or is larger than any such file.
 pub(crate) fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, FileError> {
+    read_at_most(what, path, LARGEST)
+}
+
+/// The bytes of a file that may be larger than what a person writes.
+///
+/// # Errors
+/// When it cannot be read, or has more than `most` bytes.
+pub(crate) fn read_at_most(
+    what: &'static str,
+    path: &Path,
+    most: u64,
+) -> Result<Vec<u8>, FileError> {
     let failed = |source| FileError::Read { what, path: path.into(), source };
     let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
     let size = size.max(bytes.len() as u64);
-    if size > LARGEST {
-        return Err(FileError::Large { what, path: path.into(), size });
+    if size > most {
+        return Err(FileError::Large { what, path: path.into(), size, most });
     }
     Ok(bytes)
 }

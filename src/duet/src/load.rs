@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fs, io};
 
 use image::build::Programs;
+use image::component::ComponentLock;
 use image::compose::overlay;
 use image::fetch::{Cache, FetchOptions};
 use image::lock::{Lock, Set};
@@ -17,7 +18,7 @@ use image::tree::Tree;
 use image::unpack::{Package, Store};
 use miette::Diagnostic;
 use site::keys::{self, Authority, Certificate, JoinToken, ReleaseKey, RoomAuthority};
-use site::profile::{Chain, RawProfile};
+use site::profile::{Chain, Component, RawProfile};
 use site::seed::Secrets;
 use site::{Profile, Room, Site, SshKey, Timestamp};
 use zeroize::Zeroizing;
@@ -29,6 +30,8 @@ pub(crate) const SSH_KEY: &str = "keys/ssh";
 
 /// The list of maintainer scripts that a person has read, beside the profiles.
 const REVIEWED: &str = "scripts.toml";
+/// The folder of components, below that of the profiles.
+const COMPONENTS: &str = "components";
 /// What names the packages that the lab runs machines with.
 const LAB_TOOLS: &str = "lab-tools";
 /// How many packages are unpacked at a time when nobody said: one for each processor.
@@ -53,6 +56,18 @@ struct NoProfile {
     name: String,
     folder: PathBuf,
     known: Vec<String>,
+}
+
+/// No such component.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("there is no component `{name}` in {}", folder.display())]
+#[diagnostic(
+    code(usage::component),
+    help("write {name}.toml there, or correct the profile's [components]")
+)]
+struct NoComponent {
+    name: String,
+    folder: PathBuf,
 }
 
 /// A profile that was never locked.
@@ -179,7 +194,56 @@ pub(crate) fn profile(folder: &Path, name: &str) -> miette::Result<Profile> {
     while let Some(name) = next {
         next = chain.push(raw_profile(folder, &name)?)?;
     }
-    Ok(chain.merge()?)
+    let mut profile = chain.merge()?;
+    for component in components(folder, &profile)? {
+        profile.ask_for(&component);
+    }
+    Ok(profile)
+}
+
+/// The components that a profile wants, in its order.
+///
+/// # Errors
+/// When one's file is missing or has a mistake.
+pub(crate) fn components(folder: &Path, profile: &Profile) -> miette::Result<Vec<Component>> {
+    profile.components.iter().map(|wish| component(folder, &wish.name)).collect()
+}
+
+/// A component.
+///
+/// # Errors
+/// When its file is missing or has a mistake.
+pub(crate) fn component(folder: &Path, name: &str) -> miette::Result<Component> {
+    if !is_component(folder, name) {
+        let folder = folder.join(COMPONENTS);
+        return Err(NoComponent { name: name.into(), folder }.into());
+    }
+    let path = component_path(folder, name, "toml");
+    let bytes = files::read("the component", &path)?;
+    Ok(Component::parse(site::utf8(&bytes, &path)?, &path)?)
+}
+
+/// Whether there is a component of that name.
+pub(crate) fn is_component(folder: &Path, name: &str) -> bool {
+    !name.contains('/') && component_path(folder, name, "toml").is_file()
+}
+
+/// Where a component's description (`toml`) or lock (`lock`) is.
+pub(crate) fn component_path(folder: &Path, name: &str, ending: &str) -> PathBuf {
+    folder.join(COMPONENTS).join(format!("{name}.{ending}"))
+}
+
+/// The lock of a component, if it has one.
+///
+/// # Errors
+/// When it cannot be read or is damaged.
+pub(crate) fn component_lock(folder: &Path, name: &str) -> miette::Result<Option<ComponentLock>> {
+    let path = component_path(folder, name, "lock");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = files::read_text("the lock", &path)?;
+    Ok(Some(ComponentLock::parse(&text, &path.display().to_string())?))
 }
 
 fn raw_profile(folder: &Path, name: &str) -> miette::Result<RawProfile> {
@@ -192,17 +256,33 @@ fn raw_profile(folder: &Path, name: &str) -> miette::Result<RawProfile> {
     Ok(RawProfile::parse(site::utf8(&bytes, &path)?, &path)?)
 }
 
-/// The profiles that something is made of: those that no other inherits from.
+/// The profiles that have a lock of their own: those that no other inherits from, but for such as use
+/// another's lock.
 ///
 /// # Errors
 /// When a file has a mistake.
 pub(crate) fn lockable(folder: &Path) -> miette::Result<Vec<String>> {
-    let names = profile_names(folder)?;
-    let mut inherited = Vec::new();
-    for name in &names {
-        inherited.extend(raw_profile(folder, name)?.inherit);
+    let (mut own, mut inherited) = (Vec::new(), Vec::new());
+    for name in profile_names(folder)? {
+        let profile = raw_profile(folder, &name)?;
+        if profile.lock.is_none() {
+            inherited.extend(profile.inherit);
+            own.push(name);
+        }
     }
-    Ok(names.into_iter().filter(|name| !inherited.contains(name)).collect())
+    Ok(own.into_iter().filter(|name| !inherited.contains(name)).collect())
+}
+
+/// The components that there are.
+///
+/// # Errors
+/// When their folder is there and cannot be read.
+pub(crate) fn component_names(folder: &Path) -> miette::Result<Vec<String>> {
+    let folder = folder.join(COMPONENTS);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    Ok(profile_names(&folder)?)
 }
 
 fn profile_names(folder: &Path) -> Result<Vec<String>, FileError> {
@@ -273,7 +353,7 @@ pub(crate) fn materials(
     let reviewed = toml::from_str(&reviewed_text).map_err(|source| BadReview { path, source })?;
     let checkout = folder.join("..");
     let names = profile.system.iter().flat_map(|system| &system.overlays);
-    let overlays = names.map(|name| overlay::load(&checkout.join("overlays").join(name)));
+    let overlays = names.map(|name| overlay::load(&overlay_path(folder, name)));
     let loader_conf = checkout.join("firmware/loader.conf");
     let program = |name| files::read("the node's program", &programs.join(name));
     Ok(Materials {
@@ -283,6 +363,11 @@ pub(crate) fn materials(
         loader_conf: files::read_text("the boot loader's settings", &loader_conf)?,
         programs: Programs { init: program("initrd")?, duetd: program("duetd")? },
     })
+}
+
+/// Where an overlay is.
+pub(crate) fn overlay_path(folder: &Path, name: &str) -> PathBuf {
+    folder.join("../overlays").join(name)
 }
 
 /// QEMU and firmware, fetched and unpacked if they are not in the cache.

@@ -1,4 +1,4 @@
-//! The numbers that `duetd store` and `duetd witness` end with: those of `duet` where they mean the same, and some of its
+//! The numbers that `duetd store`, `kubernetes` and `witness` end with: those of `duet` where they mean the same, and some of its
 //! own (docs/exit-codes.md). Start at [`code`].
 //!
 //! The class is the first part of a diagnostic's code, such as `integrity::backup`. Scripts and units

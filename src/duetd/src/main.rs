@@ -1,6 +1,6 @@
 //! duetd, the program of every node. One file per command: [`boot`], [`run`], [`health`], [`agent`],
-//! [`status::command`], and those of the state store under [`store`] and of the witness under
-//! [`witness`]. This file only reads the command line and calls them.
+//! [`status::command`], and those of the state store under [`store`], of Kubernetes under [`kubernetes`] and
+//! of the witness under [`witness`]. This file only reads the command line and calls them.
 //!
 //! On a node systemd runs `boot` once before the network comes up, `run` as a service, and `health`
 //! once when everything is started (units in overlays/duet). They share no memory; each leaves a small
@@ -35,6 +35,7 @@ mod durable;
 mod exit;
 mod health;
 mod journal;
+mod kubernetes;
 mod node;
 mod notify;
 mod process;
@@ -143,6 +144,9 @@ enum Command {
     /// written.
     Store(Box<store::Store>),
 
+    /// Prepare the start of Kubernetes (k3s.service, k3s-agent.service)
+    Kubernetes(kubernetes::Kubernetes),
+
     /// Run the witness of many sites, or work on its sites (duet-witness.service)
     ///
     /// Without a subcommand, answers the rooms of the sites in the data folder. It runs on any Linux
@@ -173,6 +177,7 @@ fn main() -> ExitCode {
         Command::Agent(agent) => return agent.run(&root),
         Command::Discover(discover) => return exit::end(discover.run()),
         Command::Store(store) => return store.run(),
+        Command::Kubernetes(kubernetes) => return kubernetes.run(&root),
         Command::Witness(witness) => return witness.run(),
     };
     done.unwrap_or_else(|error| {

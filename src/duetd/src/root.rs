@@ -75,6 +75,9 @@ pub(crate) const NETWORKD: &str = "/run/systemd/network";
 /// chrony's time servers of this boot.
 pub(crate) const TIME_SOURCES: &str = "/run/chrony-duet/duet.sources";
 
+/// What the image says of its components.
+pub(crate) const COMPONENTS: &str = "/usr/lib/duet/components.json";
+
 /// What systemd-boot booted, with the tries that are left, in a counted boot (Boot Loader
 /// Interface, `LoaderBootCountPath`).
 pub(crate) const BOOT_COUNT: &str =

@@ -172,7 +172,12 @@ pub fn diff(a: &Account, b: &Account) -> Difference {
     };
     let packages = |manifest: &Manifest| -> BTreeMap<String, String> {
         let row = |one: &crate::manifest::Component| (one.name.clone(), one.version.clone());
-        manifest.packages.iter().map(row).collect()
+        let component = |one: &crate::component::Record| {
+            let local = if one.is_local() { " (a local file)" } else { "" };
+            one.present.then(|| (one.name.clone(), format!("{}{local}", one.version)))
+        };
+        let components = manifest.components.iter().filter_map(component);
+        manifest.packages.iter().map(row).chain(components).collect()
     };
     Difference {
         settings: changes(&settings(&a.manifest), &settings(&b.manifest)),

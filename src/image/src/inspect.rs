@@ -524,6 +524,9 @@ impl fmt::Display for Report {
                     manifest.packages.len(),
                     manifest.unreviewed.len()
                 )?;
+                for one in &manifest.components {
+                    write!(f, "\n    {one}")?;
+                }
                 manifest.artefacts.iter().try_for_each(|one| {
                     write!(f, "\n    {}  {:>10} bytes  {}", &one.sha256[..16], one.size, one.name)
                 })

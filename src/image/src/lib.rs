@@ -6,6 +6,7 @@
 //! asks the network twice for one hash.
 
 pub mod build;
+pub mod component;
 pub mod compose;
 mod control;
 mod derive;

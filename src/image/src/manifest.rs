@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::component::{self, RecordFile};
 use crate::control::field;
 use crate::digest::{hex, sha256};
 use crate::fetch::Digest;
@@ -44,6 +45,9 @@ pub struct Manifest {
     pub artefacts: Vec<Artefact>,
     /// Every package in the root.
     pub packages: Vec<Component>,
+    /// Every component that the profile wants, present or left out.
+    #[serde(default)]
+    pub components: Vec<component::Record>,
     /// Maintainer scripts that nobody has reviewed.
     pub unreviewed: Vec<String>,
 }
@@ -168,12 +172,18 @@ pub fn spdx(manifest: &Manifest) -> String {
             }],
         })
     });
-    let packages: Vec<Value> = std::iter::once(image).chain(packages).collect();
+    let others: Vec<Value> = manifest.components.iter().filter_map(spdx_component).collect();
+    let packages: Vec<Value> =
+        std::iter::once(image).chain(packages).chain(others.iter().cloned()).collect();
     let relation = |from: &str, kind: &str, to: String| json!({"spdxElementId": from, "relationshipType": kind, "relatedSpdxElement": to});
     let mut relations = vec![relation("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-image".to_owned())];
     relations.extend(
         manifest.packages.iter().map(|package| relation("SPDXRef-image", "CONTAINS", id(package))),
     );
+    relations.extend(others.iter().map(|other| {
+        let id = other["SPDXID"].as_str().unwrap_or_default().to_owned();
+        relation("SPDXRef-image", "CONTAINS", id)
+    }));
     let content = hex(&sha256(format!("{name} {}", manifest.root_hash).as_bytes())[..16]);
     let document = json!({
         "spdxVersion": "SPDX-2.3",
@@ -186,6 +196,42 @@ pub fn spdx(manifest: &Manifest) -> String {
         "relationships": relations,
     });
     serde_json::to_string_pretty(&document).expect("JSON values can be written") + "\n"
+}
+
+/// A present component as SPDX 2.3 says it; a local file has no place to be downloaded from, and a
+/// comment that says so.
+fn spdx_component(one: &component::Record) -> Option<Value> {
+    let RecordFile { sha256, .. } = one.files.first()?;
+    let place = one.source.as_deref().filter(|_| !one.is_local());
+    let note = if one.is_local() {
+        "local: the bytes came from a file of whoever built the image, and their version is not known"
+    } else {
+        "the bytes are those that the component's lock names"
+    };
+    let version = one.version.replace('+', "%2B");
+    let purl = match one.homepage.strip_prefix("https://github.com/") {
+        Some(project) => format!("pkg:github/{project}@{version}"),
+        None => format!("pkg:generic/{}@{version}", one.name),
+    };
+    Some(json!({
+        "SPDXID": format!("SPDXRef-component-{}-{}", one.name, hex(&sha256.0[..4])),
+        "name": one.name,
+        "versionInfo": one.version,
+        "supplier": "NOASSERTION",
+        "downloadLocation": place.unwrap_or("NOASSERTION"),
+        "homepage": one.homepage,
+        "filesAnalyzed": false,
+        "comment": note,
+        "licenseConcluded": "NOASSERTION",
+        "licenseDeclared": one.licence,
+        "copyrightText": "NOASSERTION",
+        "checksums": [{"algorithm": "SHA256", "checksumValue": sha256}],
+        "externalRefs": [{
+            "referenceCategory": "PACKAGE-MANAGER",
+            "referenceType": "purl",
+            "referenceLocator": purl,
+        }],
+    }))
 }
 
 #[cfg(test)]

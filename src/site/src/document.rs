@@ -146,6 +146,17 @@ impl<'d> Table<'d> {
         }
     }
 
+    /// Reports a problem of a table below this one; of the whole file where it has no such table.
+    pub(crate) fn report_below(&self, key: &str, message: String, hint: String) {
+        match self.entries.get_key_value(key) {
+            Some((name, _)) => self.report(name.span(), message, hint),
+            None => {
+                let problem = Problem::whole(message, hint);
+                self.document.problems.borrow_mut().push(problem);
+            }
+        }
+    }
+
     /// Notes that the table lacks `key`, unless it is there and wrong, which was reported already.
     /// [`finish`](Table::finish) reports it.
     pub(crate) fn require<T>(&self, key: &'static str, found: Option<T>, hint: &str) -> Option<T> {
@@ -290,6 +301,45 @@ impl<'d> Table<'d> {
         None
     }
 
+    /// A list of words, of which there are a few; each at most once.
+    pub(crate) fn choices<T: Copy + PartialEq>(
+        &self,
+        key: &'static str,
+        words: &[(&str, T)],
+    ) -> Vec<T> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let DeValue::Array(items) = value.get_ref() else {
+            let hint = "write it in brackets: [\"one\", \"two\"]";
+            let _: Option<()> = self.wrong_kind(key, value, value.get_ref(), "a list", hint);
+            return Vec::new();
+        };
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let mut chosen = Vec::new();
+        for found in items.iter().filter_map(|item| self.as_text(key, item)) {
+            match words.iter().find(|(word, _)| *word == found.value) {
+                None => {
+                    let message = format!("`{key}` cannot have {:?}", found.value);
+                    self.report(found.span, message, suggest(found.value, &names, "one of"));
+                }
+                Some((word, meant)) if chosen.contains(meant) => {
+                    let message = format!("`{word}` is in the list twice");
+                    self.report(found.span, message, "remove one of them");
+                }
+                Some((_, meant)) => chosen.push(*meant),
+            }
+        }
+        chosen
+    }
+
+    /// Yes or no.
+    pub(crate) fn flag(&self, key: &'static str) -> Option<Found<bool>> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Boolean(yes) => Some(Found { value: *yes, span: value.span() }),
+            other => self.wrong_kind(key, value, other, "true or false", "write it without quotes"),
+        }
+    }
+
     /// A table below this one.
     pub(crate) fn table(&self, key: &'static str) -> Option<Table<'d>> {
         self.as_table(key, self.value(key)?)
@@ -326,6 +376,46 @@ impl<'d> Table<'d> {
             .collect();
         tables.sort_by_key(|(name, _)| name.span.start);
         tables
+    }
+
+    /// Every entry of a table whose keys the writer of the file chooses and whose values are one of a few
+    /// words. `name` reads a key, or reports why it cannot.
+    pub(crate) fn words<N, T: Copy>(
+        &self,
+        words: &[(&str, T)],
+        name: impl Fn(&str, Range<usize>) -> Option<N>,
+    ) -> Vec<(N, T)> {
+        let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let read = |(key, value): (&'d Spanned<_>, &'d Spanned<DeValue<'d>>)| {
+            let written: &std::borrow::Cow<'_, str> = key.get_ref();
+            let found = self.as_text(written, value)?;
+            let word = words.iter().find(|(word, _)| *word == found.value).map(|(_, meant)| *meant);
+            if word.is_none() {
+                let message = format!("`{written}` cannot be {:?}", found.value);
+                self.report(found.span, message, suggest(found.value, &names, "one of"));
+            }
+            Some((name(written, key.span())?, word?))
+        };
+        entries.into_iter().filter_map(read).collect()
+    }
+
+    /// Every table of the list `[[key]]`, in order.
+    pub(crate) fn tables(&self, key: &'static str) -> Vec<Table<'d>> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let hint =
+            format!("write [[{key}]] on a line of its own and its keys below, once for each");
+        match value.get_ref() {
+            DeValue::Array(items) if items.len() <= LONGEST_LIST => {
+                items.iter().filter_map(|item| self.as_table(key, item)).collect()
+            }
+            other => {
+                let _: Option<()> =
+                    self.wrong_kind(key, value, other, "a list of tables of sane length", &hint);
+                Vec::new()
+            }
+        }
     }
 
     /// The line, counted from 1, on which a place of the file lies.

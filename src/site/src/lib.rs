@@ -9,6 +9,7 @@
 mod document;
 mod host;
 pub mod keys;
+pub mod kubernetes;
 mod label;
 pub mod network;
 pub mod pair;
@@ -22,8 +23,9 @@ mod timestamp;
 mod words;
 
 pub use host::{Host, HostError};
+pub use kubernetes::Kubernetes;
 pub use label::{Label, LabelError};
-pub use network::{Addressing, BondMode, Cidr, Interface, Link, Mac, Network};
+pub use network::{Addressing, BondMode, Cidr, Interface, Link, Mac, Network, Subnet};
 pub use pair::Pair;
 pub use problem::{InputErrors, Problem, utf8};
 pub use profile::{

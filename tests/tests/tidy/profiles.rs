@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::Tree;
 
-/// A profile that no other inherits from has its lock beside it, and a lock has its profile.
+/// A profile that no other inherits from has its lock beside it or names the profile whose lock it uses,
+/// and a lock has its profile. A component below profiles/components has its lock likewise.
 pub(crate) fn are_locked(tree: &Tree) -> Vec<String> {
     let mut findings = Vec::new();
     let mut profiles: BTreeMap<&str, toml::Table> = BTreeMap::new();
@@ -17,13 +18,21 @@ pub(crate) fn are_locked(tree: &Tree) -> Vec<String> {
             Err(error) => findings.push(format!("{path}: {}", error.message())),
         }
     }
+    let borrowed = |profile: &&toml::Table| profile.get("lock").is_some_and(toml::Value::is_str);
     let inherited: Vec<String> = profiles
         .values()
+        .filter(|profile| !borrowed(profile))
         .filter_map(|profile| profile.get("inherit")?.as_str())
         .map(|name| format!("profiles/{name}"))
         .collect();
-    for name in profiles.keys().filter(|name| !inherited.contains(&(**name).to_owned())) {
-        if tree.get(&format!("{name}.lock")).is_none_or(|lock| lock.trim().is_empty()) {
+    for (name, profile) in
+        profiles.iter().filter(|(name, _)| !inherited.contains(&name.to_string()))
+    {
+        let owner = match profile.get("lock").and_then(toml::Value::as_str) {
+            Some(owner) => format!("profiles/{owner}"),
+            None => (*name).to_owned(),
+        };
+        if tree.get(&format!("{owner}.lock")).is_none_or(|lock| lock.trim().is_empty()) {
             findings.push(format!("{name}.toml: its lock is missing or empty; run `duet lock`"));
         }
     }
@@ -46,6 +55,9 @@ mod tests {
             ("profiles/base.toml", "[packages]\nroot = [\"systemd\"]"),
             ("profiles/control.toml", "inherit = \"base\"\nrole = \"control\""),
             ("profiles/control.lock", "version = 1"),
+            ("profiles/lab.toml", "inherit = \"control\"\nlock = \"control\""),
+            ("profiles/stray.toml", "inherit = \"control\"\nlock = \"gone-too\""),
+            ("profiles/components/k3s.toml", "version = \"v1\""),
             ("profiles/worker.toml", "inherit = \"base\"\nrole = \"worker\""),
             ("profiles/tools.toml", "[packages]\ntools = [\"qemu\"]"),
             ("profiles/tools.lock", "\n"),
@@ -54,10 +66,17 @@ mod tests {
             ("Cargo.lock", "version = 4"),
         ]);
         let found = are_locked(&tree).join("\n");
-        for name in ["worker.toml", "tools.toml", "gone.lock", "broken.toml"] {
+        for name in [
+            "worker.toml",
+            "tools.toml",
+            "gone.lock",
+            "broken.toml",
+            "stray.toml",
+            "components/k3s.toml",
+        ] {
             let start = format!("profiles/{name}: ");
             assert!(found.lines().any(|line| line.starts_with(&start)), "{name} in {found}");
         }
-        assert_eq!(found.lines().count(), 4, "{found}");
+        assert_eq!(found.lines().count(), 6, "{found}");
     }
 }

@@ -8,6 +8,7 @@ use image::lock::Lock;
 use serde::Serialize;
 use site::{Profile, Room, Timestamp, seed};
 
+use super::components::{Components, tell_left_out};
 use super::options::{CacheDir, Jobs, Offline, ProfilesDir};
 use super::{Ended, rooms};
 use crate::console::Console;
@@ -21,9 +22,12 @@ const DRAFT: &str = ".building-";
 ///
 /// Out come a disk image, a UKI, a netboot image, the root and its hash tree, a manifest and an SBOM.
 /// The same lock gives the same bytes, whoever builds them, wherever, whenever.
+///
+/// A component that the profile requires, such as k3s of `control`, has to be locked or given. `lab` is a
+/// control node that is built also without it; what is left out is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Build {
-    /// The profile, such as `control`
+    /// The profile, such as `control`, or `lab` to try things
     profile: String,
 
     /// The site file
@@ -50,6 +54,9 @@ pub(crate) struct Build {
     /// Print one JSON document
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    components: Components,
 
     #[command(flatten)]
     offline: Offline,
@@ -90,9 +97,13 @@ impl Build {
         console.detail(format!("profiles: {}", folder.display()));
         console.detail(format!("node programs: {}", programs.display()));
         let profile = load::profile(&folder, &self.profile)?;
-        let lock = load::lock_of(&folder, &self.profile)?;
+        let lock = load::lock_of(&folder, profile.lock_name())?;
         let seed = self.seed(&profile, &lock)?;
         let materials = load::materials(&folder, &profile, &programs)?;
+        let components = match profile.system {
+            Some(_) => self.components.parts(&folder, &profile)?,
+            None => Vec::new(), // the plan refuses a profile that makes no image
+        };
         let cache = self.cache.find()?;
         let out = self.out();
         let request = Request {
@@ -101,6 +112,7 @@ impl Build {
             reviewed: &materials.reviewed,
             reviewed_text: &materials.reviewed_text,
             overlays: materials.overlays,
+            components,
             loader_conf: &materials.loader_conf,
             programs: materials.programs,
             version: &self.version,
@@ -119,6 +131,7 @@ impl Build {
         for script in &outcome.manifest.unreviewed {
             console.warning(script);
         }
+        tell_left_out(&outcome.manifest.components, console);
         if self.json {
             console.json(&outcome)?;
         } else {

@@ -1,10 +1,16 @@
 //! `duet fetch`
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use image::component::{Asked, choose};
+use image::fetch::{Wanted, fetch_all};
 use image::lock::{LockedPackage, Set};
 use image::tools::Tools;
+use image::tree::Tree;
 use image::unpack::{Package, Store};
+use site::Profile;
+use site::profile::Need;
 
 use super::Ended;
 use super::options::{CacheDir, Jobs, ProfilesDir};
@@ -39,15 +45,17 @@ impl Fetch {
             names => names.to_vec(),
         };
         let cache = self.cache.find()?;
-        let (mut locks, mut wanted) = (Vec::new(), Vec::new());
+        let (mut locks, mut wanted, mut files) = (Vec::new(), Vec::new(), Vec::new());
         for name in &names {
             let profile = load::profile(&folder, name)?;
-            let lock = load::lock_of(&folder, name)?;
+            let lock = load::lock_of(&folder, profile.lock_name())?;
             wanted.extend(lock.wanted(Some(&profile)));
+            files.extend(components(&folder, &profile, console)?);
             locks.push(lock);
         }
         let (store, options) = (Store::new(cache.folder()), self.jobs.options(false));
         let paths = store.fetch(&cache, &wanted, &options, console)?;
+        fetch_all(&cache, &files, &options, console)?;
         let package = |one: &LockedPackage| Package::locked(one, &cache);
         for lock in &locks {
             let all: Vec<_> = lock.packages.iter().map(package).collect();
@@ -58,4 +66,21 @@ impl Fetch {
         console.note(format!("{} packages are in {}", paths.len(), cache.folder().display()));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What the locked components of a profile are made of. One that has no hash yet cannot be fetched, which
+/// is told: a build will want the file itself.
+fn components(folder: &Path, profile: &Profile, console: &Console) -> miette::Result<Vec<Wanted>> {
+    let mut wanted = Vec::new();
+    for component in load::components(folder, profile)? {
+        let lock = load::component_lock(folder, &component.name)?;
+        match choose(&component, Need::Optional, lock.as_ref(), Asked::Nothing, Tree::default())? {
+            part if part.is_present() => wanted.extend(part.wanted()),
+            part => {
+                let why = part.record().why.unwrap_or_default();
+                console.warning(format!("{} is not fetched: {why}", component.name));
+            }
+        }
+    }
+    Ok(wanted)
 }

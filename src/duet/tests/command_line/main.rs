@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod builds;
+mod components;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -35,6 +35,9 @@ const VALUE: usize = 13;
 /// Lines of the network's facts on a page with an end: without and with findings to show.
 const NETWORK_LINES: (usize, usize) = (4, 3);
 
+/// Lines of what was left out of the image, on a page with an end.
+const LEFT_OUT_LINES: usize = 2;
+
 /// The page; every line ends with a newline and has at most `page.width` characters.
 pub(crate) fn render(status: &Status, page: Page) -> String {
     let pen = Pen { page };
@@ -157,6 +160,11 @@ impl Pen {
             }
         }
         lines.extend(self.fact("Up", &[words::uptime(status.uptime_s)]));
+        if let Some(left_out) = words::left_out(&status.components) {
+            let most = if self.page.height.is_some() { LEFT_OUT_LINES } else { usize::MAX };
+            let told = wrap(&clean(&left_out), self.width());
+            lines.extend(told.into_iter().take(most).map(|text| self.line(&text)));
+        }
         lines
     }
 

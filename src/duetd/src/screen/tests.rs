@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::node::{Identity, Node, Problem, UNSEEDED};
 use crate::status::judge::{ESSENTIAL, STARTED};
 use crate::status::{
-    BootRecord, Interface, InterfaceAddress, Release, Seen, Storage, Verdict, Watchdog,
+    BootRecord, Component, Interface, InterfaceAddress, Release, Seen, Storage, Verdict, Watchdog,
 };
 use crate::systemd::Units;
 
@@ -86,7 +86,56 @@ fn healthy() -> Seen {
             "survival": { "goes_on": true, "because": "it would go on by the witness",
                           "redundant": true },
         }))),
+        components: vec![Component {
+            name: "k3s".into(),
+            version: "v1.35.6+k3s1".into(),
+            present: true,
+            source: Some("https://example.org/k3s".into()),
+            why: None,
+        }],
     }
+}
+
+/// The same node with an image that was built without k3s.
+fn without_k3s() -> Seen {
+    let why = "its lock does not say the SHA-256 of the release";
+    let k3s = healthy().components.remove(0);
+    let k3s = Component { present: false, source: None, why: Some(why.into()), ..k3s };
+    Seen { components: vec![k3s], ..healthy() }
+}
+
+#[test]
+fn what_was_left_out_is_told_and_is_no_fault() {
+    check(
+        &without_k3s(),
+        &expect![[r#"
+            |
+            |  duet-a1                                                          All is well
+            |  my-campus, room A (Maschinenhalle Süd), control
+            |  ----------------------------------------------------------------------------
+            |  System     Duet 0.1.0 in slot A
+            |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Network    enp1s0  192.0.2.10/24
+            |                     2001:db8::10/64
+            |             enp2s0  not in use
+            |  Clock      follows ntp1.example.org
+            |  Storage    /var is 4 % full, 220 GB free
+            |  Watchdog   iTCO_wdt, acts after 30 s
+            |  Host key   SHA256:HjqhhQ7O3Ppg6ucQ+aCZOJPVz37DZuRUTicbMyZwRaM
+            |  Up         3 days
+            |  Left out of this image: k3s. Its lock does not say the SHA-256 of the
+            |  release.
+            |
+            |  ----------------------------------------------------------------------------
+            |  This screen only shows. Log in with ssh as root, with a key of the seed.
+        "#]],
+    );
+    // Also where there is something to find, and as JSON.
+    let storage =
+        Storage { path: "/var".into(), used_bytes: 200_000_000_000, free_bytes: 29_000_000_000 };
+    let text = render(&Status::of(&Seen { storage, ..without_k3s() }), PAPER);
+    assert!(text.contains("Left out of this image: k3s.") && text.contains("88 % full"), "{text}");
+    assert!(text.lines().count() < 24, "{text}");
 }
 
 /// The same machine with a seed that it cannot use.
@@ -555,7 +604,16 @@ fn the_json_has_its_documented_form() {
               "redundant": true
             }
           },
-          "ssh_host_key": "SHA256:HjqhhQ7O3Ppg6ucQ+aCZOJPVz37DZuRUTicbMyZwRaM"
+          "ssh_host_key": "SHA256:HjqhhQ7O3Ppg6ucQ+aCZOJPVz37DZuRUTicbMyZwRaM",
+          "components": [
+            {
+              "name": "k3s",
+              "version": "v1.35.6+k3s1",
+              "present": true,
+              "source": "https://example.org/k3s",
+              "why": null
+            }
+          ]
         }"#]]
     .assert_eq(&json);
 }

@@ -3,7 +3,9 @@
 
 use crate::clock::Clock;
 use crate::node::Identity;
-use crate::status::{Boot, BootState, Interface, InterfaceAddress, Status, Storage, Watchdog};
+use crate::status::{
+    Boot, BootState, Component, Interface, InterfaceAddress, Status, Storage, Watchdog,
+};
 
 /// How much of the root hash is shown: enough to tell any two images apart.
 const HASH_DIGITS: usize = 16;
@@ -146,6 +148,26 @@ pub(super) fn uptime(seconds: u64) -> String {
         _ => (seconds / DAY, "day"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// What the image was built without, and why; nothing if it has all that it should.
+pub(super) fn left_out(components: &[Component]) -> Option<String> {
+    let missing: Vec<&Component> = components.iter().filter(|one| !one.present).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = missing.iter().map(|one| one.name.as_str()).collect();
+    let mut text = format!("Left out of this image: {}.", names.join(", "));
+    for one in &missing {
+        let Some(why) = one.why.as_deref().filter(|why| !why.is_empty()) else { continue };
+        if missing.len() > 1 {
+            text.push_str(&format!(" {}: {why}.", one.name));
+        } else {
+            let (first, rest) = why.split_at(why.chars().next().map_or(0, char::len_utf8));
+            text.push_str(&format!(" {}{rest}.", first.to_uppercase()));
+        }
+    }
+    Some(text)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::judge::STARTED;
 use super::{Interface, InterfaceAddress, Release, Seen, Storage, Watchdog, pair};
 use crate::boot_count;
 use crate::clock::{self, Clock};
-use crate::root::{BOOT_COUNT, BOOT_RECORD, NODE, Root, STORE_SETTINGS, VERDICT};
+use crate::root::{BOOT_COUNT, BOOT_RECORD, COMPONENTS, NODE, Root, STORE_SETTINGS, VERDICT};
 use crate::rtnetlink::{self, Address};
 use crate::systemd::{self, Units};
 
@@ -120,6 +120,8 @@ pub(crate) fn files(root: &Root, addresses: &[Address]) -> Seen {
         storage: Storage::default(),
         watchdog: watchdog(root),
         pair: None,
+        // An image whose profile wants none has no list.
+        components: json(root, COMPONENTS).unwrap_or_default(),
     }
 }
 
@@ -315,6 +317,10 @@ mod tests {
             ("/sys/class/watchdog/watchdog0/state", "active\n"),
             ("/sys/class/watchdog/watchdog0/timeout", "30\n"),
             (NODE, "{"),
+            (
+                COMPONENTS,
+                r#"[{"name":"k3s","version":"v1","present":false,"source":null,"why":"it has no lock"}]"#,
+            ),
             (VERDICT, r#"{"good":false,"reasons":["why"],"restarting":true}"#),
             (
                 BOOT_RECORD,
@@ -333,10 +339,13 @@ mod tests {
         let record = seen.record.unwrap();
         assert_eq!((record.netboot, record.slot, record.notes.len()), (true, None, 1));
         assert_eq!(seen.tries, None);
+        let [k3s] = &seen.components[..] else { panic!("{:?}", seen.components) };
+        assert_eq!((k3s.present, k3s.why.as_deref()), (false, Some("it has no lock")));
 
         let (_dir, empty) = machine(&[]);
         let seen = files(&empty, &[]);
         assert_eq!(seen.node.unwrap_err(), "there is no /run/duet/node.json");
+        assert_eq!(seen.components, []);
     }
 
     #[test]

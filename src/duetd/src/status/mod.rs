@@ -15,7 +15,7 @@ mod record;
 
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use site::Slot;
 
@@ -50,6 +50,8 @@ The JSON of format 1. Later releases may add keys; what is here stays.
   pair           how this room's store stands with the other room's: the page /duet/pair of the store
                  (docs/two-rooms.md); null on a worker, and while the store does not answer
   ssh_host_key   its fingerprint, \"SHA256:...\"
+  components     [{name, version, present, source, why}]: what the image has beside packages, such as
+                 k3s, and why it was left out
 
 What is not known or does not apply is null.";
 
@@ -84,6 +86,8 @@ pub(crate) struct Status {
     pub pair: Option<Value>,
     /// The fingerprint of the ssh host key.
     pub ssh_host_key: Option<String>,
+    /// What the image has beside packages, or was to have.
+    pub components: Vec<Component>,
 }
 
 /// The whole in one word.
@@ -190,6 +194,21 @@ impl InterfaceAddress {
     }
 }
 
+/// Something that is no package, as the build of the image wrote it down (docs/image.md).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Component {
+    /// Its name, such as `k3s`.
+    pub name: String,
+    /// Its release.
+    pub version: String,
+    /// Whether the image has it.
+    pub present: bool,
+    /// Where it came from.
+    pub source: Option<String>,
+    /// Why it was left out.
+    pub why: Option<String>,
+}
+
 /// The file system that holds /var.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Storage {
@@ -251,6 +270,8 @@ pub(crate) struct Seen {
     pub watchdog: Option<Watchdog>,
     /// What the store says of the pair; nothing where there is none.
     pub pair: Option<Result<Value, String>>,
+    /// See [`Status::components`].
+    pub components: Vec<Component>,
 }
 
 /// The unit that tells the boot loader that this boot is good.
@@ -286,6 +307,7 @@ impl Status {
             watchdog: seen.watchdog.clone(),
             pair: seen.pair.clone().and_then(Result::ok),
             ssh_host_key: node.and_then(|node| node.host_key.clone()),
+            components: seen.components.clone(),
         }
     }
 }

@@ -175,6 +175,7 @@ fn manifest(
         root_bytes,
         artefacts: Vec::new(),
         packages: root.packages.clone(),
+        components: plan.components.clone(),
         unreviewed: root.unreviewed.clone(),
     }
 }

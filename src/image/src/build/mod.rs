@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::component::{self, ComponentError, Part};
 use crate::compose::ComposeError;
 use crate::compose::overlay::OverlayError;
 use crate::digest::{Hasher, hex, sha256};
 use crate::disk::DiskError;
-use crate::fetch::{Cache, FetchError, FetchOptions};
+use crate::fetch::{Cache, FetchError, FetchOptions, Wanted, fetch_all};
 use crate::initramfs::InitramfsError;
 use crate::lock::{Lock, Set};
 use crate::manifest::Manifest;
@@ -47,6 +48,10 @@ pub enum BuildError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Overlay(#[from] OverlayError),
+    /// A component.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Component(#[from] ComponentError),
     /// A package could not be fetched.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -135,6 +140,8 @@ pub struct Request<'a> {
     pub reviewed_text: &'a str,
     /// The profile's overlays, in order.
     pub overlays: Vec<Tree>,
+    /// The components that the profile wants, each decided.
+    pub components: Vec<Part>,
     /// systemd-boot's settings, `loader.conf`.
     pub loader_conf: &'a str,
     /// The node's programs.
@@ -162,6 +169,8 @@ pub struct Plan {
     pub root: Vec<(String, String)>,
     /// Packages that only build.
     pub tools: Vec<(String, String)>,
+    /// Components, present or left out.
+    pub components: Vec<component::Record>,
     /// Bytes of all archives.
     pub archive_bytes: u64,
     /// Bytes of the archives that are not in the cache yet.
@@ -201,14 +210,17 @@ pub fn plan(request: &Request<'_>, cache: &Cache) -> Result<Plan, BuildError> {
     let profile = request.profile;
     let system = profile.system.as_ref().ok_or_else(|| BuildError::NoRole(profile.name.clone()))?;
     if !request.lock.is_for(profile) {
-        return Err(BuildError::StaleLock(profile.name.clone()));
+        return Err(BuildError::StaleLock(profile.lock_name().to_owned()));
     }
     let names = |set: Set| -> Vec<(String, String)> {
         let all = request.lock.set(set);
         all.map(|one| (one.name.clone(), one.version.clone())).collect()
     };
-    let archives = &request.lock.packages;
-    let missing = archives.iter().filter(|one| !cache.holds(&one.sha256, one.size));
+    let archives = request.lock.packages.iter().map(|one| (one.sha256, one.size));
+    let files = component_files(request);
+    let archives: Vec<_> =
+        archives.chain(files.iter().map(|file| (file.sha256, file.size))).collect();
+    let missing = archives.iter().filter(|(sha256, size)| !cache.holds(sha256, *size));
     let name = format!("duet-{}-{}", profile.name, request.version);
     let shared_inputs = shared_inputs(request);
     let image = &system.image;
@@ -226,8 +238,9 @@ pub fn plan(request: &Request<'_>, cache: &Cache) -> Result<Plan, BuildError> {
         source_date: request.lock.source_date(),
         root: names(Set::Root),
         tools: names(Set::Tools),
-        archive_bytes: archives.iter().map(|one| one.size).sum(),
-        download_bytes: missing.map(|one| one.size).sum(),
+        components: request.components.iter().map(Part::record).collect(),
+        archive_bytes: archives.iter().map(|(_, size)| size).sum(),
+        download_bytes: missing.map(|(_, size)| size).sum(),
         partitions: partitions.map(|(name, mib)| (name.to_owned(), mib)).into(),
         cmdline: system.kernel.cmdline.join(" "),
         artefacts: artefacts::names(&name, request.seed.as_ref()),
@@ -256,11 +269,17 @@ pub fn execute(
     let mut clock = Clock::default();
     let wanted = request.lock.wanted(Some(request.profile));
     Store::new(cache.folder()).fetch(cache, &wanted, options, progress)?;
+    fetch_all(cache, &component_files(request), options, progress)?;
     clock.lap("fetch");
     let root = root::make(plan, request, cache, options.jobs, progress, &mut clock)?;
     let outcome = artefacts::write(plan, request, &root, progress, &mut clock)?;
     stamp::write(plan)?;
     Ok(Outcome { seconds: clock.laps, ..outcome })
+}
+
+/// What present components are made of.
+fn component_files(request: &Request<'_>) -> Vec<Wanted> {
+    request.components.iter().flat_map(Part::wanted).collect()
 }
 
 /// The hash of everything that the artefacts of all rooms depend on.
@@ -277,6 +296,9 @@ fn shared_inputs(request: &Request<'_>) -> String {
     add(&request.programs.duetd);
     for overlay in &request.overlays {
         crate::derive::hash_tree(&mut hasher, overlay);
+    }
+    for part in &request.components {
+        part.hash(&mut hasher);
     }
     hex(&hasher.finish())
 }
@@ -318,6 +340,10 @@ impl fmt::Display for Plan {
             f,
             "  packages    {root} in the root, {tools} for building; {all} MiB, {missing} MiB to fetch"
         )?;
+        for (at, one) in self.components.iter().enumerate() {
+            let head = if at == 0 { "components" } else { "" };
+            writeln!(f, "  {head:<11} {one}")?;
+        }
         writeln!(f, "  cmdline     {} duet.root=…", self.cmdline)?;
         for (at, (name, mib)) in self.partitions.iter().enumerate() {
             let head = if at == 0 { "partitions" } else { "" };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use formats::gpt::Guid;
 
 use super::{BuildError, COMPOSER, Clock, Plan, Request};
+use crate::component;
 use crate::compose::{self, Composed, ImageName, Kernel, Recipe};
 use crate::derive::hash_tree;
 use crate::digest::{Hasher, hex, sha256};
@@ -75,18 +76,26 @@ pub(super) fn make(
     clock.lap("tools");
     let task = progress.begin("compose", 0, Unit::Items);
     let mut overlays = request.overlays.clone();
-    overlays.push(programs(request));
+    for part in &request.components {
+        overlays.push(part.tree(cache)?);
+    }
+    overlays.push(own(request));
+    let with_components = request.components.iter().flat_map(|part| part.enable());
+    let enable: Vec<String> = system.enable.iter().chain(with_components).cloned().collect();
     let recipe = Recipe {
         packages: &unpacked,
         boot: &boot,
         reviewed: request.reviewed,
         overlays: &overlays,
-        enable: &system.enable,
+        enable: &enable,
         files: &system.files,
         name: ImageName { role: &plan.role, version: &plan.version },
         source_date: plan.source_date,
     };
     let Composed { tree, kernel, findings } = compose::compose(&recipe, &tools, cache.folder())?;
+    for part in &request.components {
+        part.check_modules(&tree)?;
+    }
     drop(task);
     clock.lap("compose");
     let (initrd, (erofs, verity, hash)) = std::thread::scope(|scope| {
@@ -116,11 +125,17 @@ pub(super) fn make(
     })
 }
 
-/// Duet's own programs as a last overlay.
-fn programs(request: &Request<'_>) -> Tree {
+/// Duet's own programs, and what they are told of the image's components, as a last overlay.
+fn own(request: &Request<'_>) -> Tree {
     let mut tree = Tree::default();
-    let duetd = Node::file(request.programs.duetd.clone(), 0o755);
-    tree.put("usr/bin/duetd", duetd).expect("an empty tree has a place for it");
+    let mut put = |path: &str, node| {
+        tree.put(path, node).expect("an empty tree has a place for it");
+    };
+    put("usr/bin/duetd", Node::file(request.programs.duetd.clone(), 0o755));
+    if !request.components.is_empty() {
+        let list = component::list(&request.components);
+        put(component::FILE, Node::file(list.into_bytes(), 0o644));
+    }
     tree
 }
 

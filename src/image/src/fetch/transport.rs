@@ -80,6 +80,14 @@ impl Transport {
         Transport { agent }
     }
 
+    /// The size of what `url` names, in bytes, if the server says; the body is left unread.
+    pub(crate) fn size(&self, url: &str) -> Result<Option<u64>, FetchError> {
+        match self.open(url, 0) {
+            Ok(stream) => Ok(stream.total),
+            Err(trouble) => Err(trouble.into_error(url, url)),
+        }
+    }
+
     /// Opens `url` at the byte `from`.
     pub(crate) fn open(&self, url: &str, from: u64) -> Result<Stream, Trouble> {
         match url.split_once("://") {

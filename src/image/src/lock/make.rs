@@ -68,7 +68,7 @@ pub fn lock_profile(profile: &Profile, indexes: &Indexes) -> Result<Lock, LockPr
     }
     Ok(Lock {
         format: FORMAT,
-        profile: profile.name.clone(),
+        profile: profile.lock_name().to_owned(),
         architecture: indexes.architecture.clone(),
         request: request_hash(profile, &indexes.architecture),
         repositories: indexes.repositories.iter().map(locked_repository).collect(),
@@ -160,7 +160,7 @@ fn dropped(set: Set, resolution: &Resolution<'_>) -> impl Iterator<Item = Locked
 }
 
 /// The hash of what a profile asks for; mirrors and snapshot services do not count.
-pub(super) fn request_hash(profile: &Profile, architecture: &str) -> Digest {
+pub fn request_hash(profile: &Profile, architecture: &str) -> Digest {
     let repositories: Vec<_> = profile
         .repositories
         .iter()

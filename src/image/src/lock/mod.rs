@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use site::Timestamp;
 
 pub use change::Change;
-pub use make::{LockProfileError, lock_profile, sources};
+pub use make::{LockProfileError, lock_profile, request_hash, sources};
 
 use crate::fetch::{Digest, Wanted};
 
@@ -182,6 +182,17 @@ pub enum LockError {
     },
 }
 
+impl LockError {
+    pub(crate) fn syntax(file: &str, text: &str, error: &toml::de::Error) -> LockError {
+        LockError::Syntax {
+            file: file.to_owned(),
+            reason: error.message().to_owned(),
+            text: Arc::new(NamedSource::new(file, text.to_owned()).with_language("toml")),
+            span: error.span().map(SourceSpan::from),
+        }
+    }
+}
+
 impl Lock {
     /// Reads the text of the lock `file`.
     ///
@@ -198,12 +209,7 @@ impl Lock {
             }
         }
         let lock: Lock =
-            toml::from_str(text).map_err(|error: toml::de::Error| LockError::Syntax {
-                file: file.to_owned(),
-                reason: error.message().to_owned(),
-                text: Arc::new(NamedSource::new(file, text.to_owned()).with_language("toml")),
-                span: error.span().map(SourceSpan::from),
-            })?;
+            toml::from_str(text).map_err(|error| LockError::syntax(file, text, &error))?;
         match lock.contradiction() {
             None => Ok(lock),
             Some(reason) => Err(LockError::Contradiction { file: file.to_owned(), reason }),
@@ -257,7 +263,7 @@ impl Lock {
     /// Whether the profile still asks for what this lock answers. Mirrors and snapshot services may
     /// differ: they change where bytes come from, never which.
     pub fn is_for(&self, profile: &site::Profile) -> bool {
-        self.profile == profile.name
+        self.profile == profile.lock_name()
             && self.request == make::request_hash(profile, &self.architecture)
     }
 

@@ -53,6 +53,8 @@ fn profile(server: &Server) -> Profile {
             enable: Vec::new(),
             files: Files::default(),
         }),
+        lock: None,
+        components: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ mod cidr;
 mod interface;
 mod read;
 mod render;
+mod subnet;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ pub use cidr::{Cidr, CidrError};
 pub use interface::{Interface, InterfaceError, Mac};
 pub(crate) use read::Claims;
 pub use render::render;
+pub use subnet::{Subnet, SubnetError};
 
 use std::net::IpAddr;
 

@@ -1,5 +1,6 @@
 //! Makes one profile of a chain of them. Start at [`Chain`].
 
+use super::component::{overlay_wishes, wishes};
 use super::raw::{RawImage, RawProfile, RawRepository};
 use super::{Image, Kernel, PackageRequest, Packages, Profile, Repository, System};
 
@@ -136,9 +137,11 @@ fn add(mut base: RawProfile, upper: RawProfile) -> RawProfile {
     join(&mut base.enable, upper.enable);
     join(&mut base.files.remove, upper.files.remove);
     join(&mut base.files.keep, upper.files.keep);
+    overlay_wishes(&mut base.components, upper.components);
     RawProfile {
         name: upper.name,
         inherit: upper.inherit,
+        lock: upper.lock, // a lock is of one profile and of those that name it
         summary: upper.summary,
         role: upper.role.or(base.role),
         kernel: upper.kernel.or(base.kernel),
@@ -228,8 +231,15 @@ fn finish(raw: RawProfile) -> Result<Profile, ProfileError> {
     if let Some(system) = &system {
         check_verity(&profile, &system.image)?;
     }
-    let packages = raw.packages;
-    Ok(Profile { name: profile, summary: raw.summary, repositories, packages, system })
+    Ok(Profile {
+        name: profile,
+        summary: raw.summary,
+        repositories,
+        packages: raw.packages,
+        system,
+        lock: raw.lock,
+        components: wishes(raw.components),
+    })
 }
 
 fn finish_repository(raw: RawRepository, missing: &mut Missing) -> Repository {

@@ -1,6 +1,7 @@
 //! What an image is made of. Start at [`Chain`]: a profile and the ones it inherits from become one
 //! [`Profile`]. Each file is read by [`RawProfile::parse`].
 
+mod component;
 mod merge;
 mod raw;
 mod request;
@@ -8,6 +9,7 @@ mod request;
 mod tests;
 mod words;
 
+pub use component::{Component, ComponentFile};
 pub use merge::{Chain, ProfileError};
 pub use raw::RawProfile;
 pub use request::{PackageRequest, RequestError};
@@ -29,6 +31,47 @@ pub struct Profile {
     pub packages: Packages,
     /// What only an image needs; `None` for a profile that only names tools.
     pub system: Option<System>,
+    /// The profile whose lock is this one's too, if it has none of its own: both ask for the same
+    /// packages.
+    pub lock: Option<String>,
+    /// Components that are wanted, beside packages.
+    pub components: Vec<Wish>,
+}
+
+/// A component that a profile wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wish {
+    /// Its name.
+    pub name: String,
+    /// How much it is wanted.
+    pub need: Need,
+}
+
+/// How much a component is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Need {
+    /// No image is built without it.
+    Required,
+    /// An image is built without it where it cannot be had, and says so.
+    Optional,
+}
+
+impl Profile {
+    /// The profile under whose name the lock is kept.
+    pub fn lock_name(&self) -> &str {
+        self.lock.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Adds the packages that a component does not work without; those that are asked for already
+    /// stay as they are.
+    pub fn ask_for(&mut self, component: &Component) {
+        for request in &component.packages {
+            if !self.packages.root.iter().any(|known| known.name == request.name) {
+                self.packages.root.push(request.clone());
+            }
+        }
+    }
 }
 
 /// One suite of a Debian repository.

@@ -3,12 +3,13 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
+use super::component::read_wishes;
 use super::request::PackageRequest;
 use super::words::{
     Architecture, Component, Compression, KernelWord, Module, PackageName, PathPattern,
     ProfileName, RelativePath, Suite, Unit, Uri,
 };
-use super::{Files, Initrd, Packages};
+use super::{Files, Initrd, Need, Packages};
 use crate::Role;
 use crate::document::{Document, Found, Table};
 use crate::problem::InputErrors;
@@ -21,6 +22,8 @@ pub struct RawProfile {
     pub name: String,
     /// The profile that this one adds to.
     pub inherit: Option<String>,
+    /// The profile whose lock is this one's too.
+    pub lock: Option<String>,
     pub(super) summary: String,
     pub(super) role: Option<Role>,
     pub(super) repositories: Vec<RawRepository>,
@@ -33,6 +36,8 @@ pub struct RawProfile {
     pub(super) overlays: Vec<String>,
     pub(super) enable: Vec<String>,
     pub(super) files: Files,
+    /// What is said of each component; `None` for one that is not wanted.
+    pub(super) components: Vec<(String, Option<Need>)>,
 }
 
 /// What one file says of a repository.
@@ -84,6 +89,11 @@ fn read(file: &Table<'_>, name: String) -> Option<RawProfile> {
     if let Some(found) = inherit.as_ref().filter(|found| found.value.0 == name) {
         file.report(found.span.clone(), "the profile inherits from itself", "name another profile");
     }
+    let lock = file.parsed::<ProfileName>("lock");
+    if let Some(found) = lock.as_ref().filter(|found| found.value.0 == name) {
+        let hint = "leave the key out: a profile has a lock of its own";
+        file.report(found.span.clone(), "the profile names its own lock", hint);
+    }
     let role = file.choice("role", &[("control", Role::Control), ("worker", Role::Worker)]);
     let overlays = texts(file, "overlays", |RelativePath(text)| text).unwrap_or_default();
     let repositories = file.table("repositories").map(|table| read_repositories(&table));
@@ -98,10 +108,12 @@ fn read(file: &Table<'_>, name: String) -> Option<RawProfile> {
         units.unwrap_or_default()
     });
     let files = file.table("files").map(|table| read_files(&table));
+    let components = file.table("components").map(|table| read_wishes(&table));
     file.finish();
     Some(RawProfile {
         name,
         inherit: inherit.map(|found| found.value.0),
+        lock: lock.map(|found| found.value.0),
         summary: summary?.value.to_owned(),
         role: role.map(|found| found.value),
         repositories: repositories.unwrap_or_default(),
@@ -114,11 +126,16 @@ fn read(file: &Table<'_>, name: String) -> Option<RawProfile> {
         overlays,
         enable: enable.unwrap_or_default(),
         files: files.unwrap_or_default(),
+        components: components.unwrap_or_default(),
     })
 }
 
 /// A list of texts of one kind, each taken out of its type by `text`.
-fn texts<T>(table: &Table<'_>, key: &'static str, text: fn(T) -> String) -> Option<Vec<String>>
+pub(super) fn texts<T>(
+    table: &Table<'_>,
+    key: &'static str,
+    text: fn(T) -> String,
+) -> Option<Vec<String>>
 where
     T: std::str::FromStr<Err: miette::Diagnostic>,
 {

@@ -146,6 +146,8 @@ fn what_is_inherited_is_joined_or_overridden() {
                     },
                 },
             ),
+            lock: None,
+            components: [],
         }
     "#]]
     .assert_debug_eq(&profile);
@@ -425,4 +427,166 @@ fn the_profiles_of_the_project_are_good() {
         count += 1;
     }
     assert!(count >= 3, "only {count} profiles in {}", folder.display());
+}
+
+/// A good component.
+const K3S: &str = "summary = 'Kubernetes'\nversion = 'v1.35.6+k3s1'\nlicence = 'Apache-2.0'\n\
+    homepage = 'https://github.com/k3s-io/k3s'\npackages = ['kmod']\nmodules = ['br-netfilter']\n\
+    overlay = 'k3s'\nenable = ['k3s.service']\n\
+    [[file]]\nurl = 'https://example.org/{version}/k3s'\nsums = 'https://example.org/{version}/sums.txt'\n\
+    path = '/usr/bin/k3s'\nmode = '0755'\n";
+
+fn component(text: &str) -> Result<Component, InputErrors> {
+    Component::parse(text, &PathBuf::from("profiles/components/k3s.toml"))
+}
+
+#[test]
+fn a_component_is_a_release_and_what_it_needs() {
+    let k3s = component(K3S).unwrap();
+    assert_eq!((k3s.name.as_str(), k3s.modules[0].as_str()), ("k3s", "br_netfilter"));
+    let file = &k3s.files[0];
+    assert_eq!(file.url, "https://example.org/v1.35.6%2Bk3s1/k3s");
+    assert_eq!(file.sums, "https://example.org/v1.35.6%2Bk3s1/sums.txt");
+    assert_eq!((file.released_name(), file.mode), ("k3s", 0o755));
+    let files = [("control", CONTROL), ("base", BASE), ("debian", DEBIAN)];
+    let mut profile = merge(&files).unwrap();
+    let before = profile.packages.root.len();
+    profile.ask_for(&k3s);
+    profile.ask_for(&k3s);
+    assert_eq!(profile.packages.root.len(), before + 1, "kmod comes along once");
+}
+
+#[test]
+fn a_bad_component_is_refused_with_every_problem() {
+    let check = |text: &str, expected: Expect| {
+        expected.assert_eq(&component(text).unwrap_err().to_string());
+    };
+    check(
+        "sumary = 'x'\n",
+        expect![[r#"
+        5 problems in profiles/components/k3s.toml:
+
+        profiles/components/k3s.toml:1:1: unknown key `sumary`
+          1 | sumary = 'x'
+            | ^^^^^^
+          hint: did you mean `summary`?
+
+        profiles/components/k3s.toml:1:1: `version` is missing
+          hint: write version = "v1.2.3"
+
+        profiles/components/k3s.toml:1:1: `licence` is missing
+          hint: write licence = "Apache-2.0"
+
+        profiles/components/k3s.toml:1:1: `homepage` is missing
+          hint: write homepage = "https://…"
+
+        profiles/components/k3s.toml:1:1: `file` is missing
+          hint: write [[file]] and below it url, sums, path and mode"#]],
+    );
+    check(
+        &K3S.replace("https://example.org/{version}/k3s", "http://example.org/../k3s")
+            .replace("/usr/bin/k3s", "/etc/k3s")
+            .replace("0755", "4755")
+            .replace("v1.35.6+k3s1", "../x"),
+        expect![[r#"
+            4 problems in profiles/components/k3s.toml:
+
+            profiles/components/k3s.toml:2:11: `../x` cannot be the version of a component
+              2 | version = '../x'
+                |           ^^^^^^
+              hint: write it as the release is called, such as "v1.35.6+k3s1"
+
+            profiles/components/k3s.toml:10:7: `http://example.org/../k3s` cannot be the address of a file
+              10 | url = 'http://example.org/../k3s'
+                 |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+              hint: write https:// and the whole address; {version} stands for the component's version
+
+            profiles/components/k3s.toml:12:8: `/etc/k3s` cannot be the path of a file in the root
+              12 | path = '/etc/k3s'
+                 |        ^^^^^^^^^^
+              hint: write a path below /usr without `..`, such as "/usr/bin/k3s"
+
+            profiles/components/k3s.toml:13:8: `4755` cannot be the mode of a file
+              13 | mode = '4755'
+                 |        ^^^^^^
+              hint: write "0755" for a program and "0644" for anything else"#]],
+    );
+    check(
+        &format!(
+            "{K3S}[[file]]\nurl = 'https://example.org/b'\npath = '/usr/bin/k3s'\nmode = '0755'\n"
+        ),
+        expect![[r#"
+            a problem in profiles/components/k3s.toml:
+
+            profiles/components/k3s.toml:14:1: [file] lacks `sums`
+              14 | [[file]]
+                 | ^^^^^^^^
+              hint: write the address of the release's list of SHA-256 sums"#]],
+    );
+    let twice = K3S.split_once("[[file]]").unwrap().1;
+    check(
+        &format!("{K3S}[[file]]{twice}"),
+        expect![[r#"
+        a problem in profiles/components/k3s.toml:
+
+        profiles/components/k3s.toml:9:1: /usr/bin/k3s is written by two files
+          9 | [[file]]
+            | ^^^^^^^^
+          hint: give each [[file]] a path of its own"#]],
+    );
+}
+
+#[test]
+fn the_nearest_profile_says_what_becomes_of_a_component() {
+    let wishes = |upper: &str| {
+        let base = format!("{BASE}[components]\nk3s = 'required'\ndrbd = 'optional'\n");
+        let control = format!("{CONTROL}{upper}");
+        let files = [("control", control.as_str()), ("base", &base), ("debian", DEBIAN)];
+        let wishes = merge(&files).unwrap().components;
+        wishes.iter().map(|wish| format!("{} {:?}", wish.name, wish.need)).collect::<Vec<_>>()
+    };
+    assert_eq!(wishes(""), ["k3s Required", "drbd Optional"]);
+    assert_eq!(wishes("[components]\nk3s = 'optional'\ndrbd = 'none'\n"), ["k3s Optional"]);
+    check(
+        "summary = 's'\n[components]\nk3s = 'maybe'\n'../x' = 'none'\ny = 1\n",
+        expect![[r#"
+        3 problems in profiles/base.toml:
+
+        profiles/base.toml:3:7: `k3s` cannot be "maybe"
+          3 | k3s = 'maybe'
+            |       ^^^^^^^
+          hint: one of `required`, `optional`, `none`
+
+        profiles/base.toml:4:1: `../x` cannot be the name of a component
+          4 | '../x' = 'none'
+            | ^^^^^^
+          hint: name a file below profiles/components without its .toml, such as "k3s"
+
+        profiles/base.toml:5:5: `y` is a number, not a text
+          5 | y = 1
+            |     ^
+          hint: write it in "quotes""#]],
+    );
+}
+
+#[test]
+fn a_profile_may_use_another_ones_lock() {
+    let lab = "summary = 'lab'\ninherit = 'control'\nlock = 'control'\n";
+    let files = [("lab", lab), ("control", CONTROL), ("base", BASE), ("debian", DEBIAN)];
+    let profile = merge(&files).unwrap();
+    assert_eq!((profile.name.as_str(), profile.lock_name()), ("lab", "control"));
+    // What inherits from it has a lock of its own.
+    let own = "summary = 'mine'\ninherit = 'lab'\n";
+    let files = [("mine", own), files[0], files[1], files[2], files[3]];
+    assert_eq!(merge(&files).unwrap().lock_name(), "mine");
+    check(
+        "summary = 's'\nlock = 'base'\n",
+        expect![[r#"
+        a problem in profiles/base.toml:
+
+        profiles/base.toml:2:8: the profile names its own lock
+          2 | lock = 'base'
+            |        ^^^^^^
+          hint: leave the key out: a profile has a lock of its own"#]],
+    );
 }

@@ -147,6 +147,56 @@ text!(
     }
 );
 
+text!(
+    /// A component, and so its file below `components/`.
+    ComponentName,
+    "the name of a component",
+    "name a file below profiles/components without its .toml, such as \"k3s\"",
+    |text| is_made_of(text, "-")
+);
+text!(
+    /// The version of a component, as its makers write it; it becomes part of addresses.
+    Release,
+    "the version of a component",
+    "write it as the release is called, such as \"v1.35.6+k3s1\"",
+    |text| text.len() <= 64 && is_made_of(text, "-_.+~")
+);
+text!(
+    /// Where a release's file is; `{version}` stands for the version.
+    Address,
+    "the address of a file",
+    "write https:// and the whole address; {version} stands for the component's version",
+    |text| {
+        let plain = text.replace("{version}", "1");
+        plain.strip_prefix("https://").is_some_and(|rest| {
+            rest.split_once('/').is_some_and(|(host, path)| {
+                is_made_of(host, "-.:") && path.split('/').all(|part| is_made_of(part, "-_.+%"))
+            })
+        })
+    }
+);
+text!(
+    /// A licence, as SPDX names it (SPDX 2.3, annex D).
+    Licence,
+    "a licence",
+    "write SPDX's name of it, such as \"Apache-2.0\"",
+    |text| is_made_of(text, "-.+ ()")
+);
+text!(
+    /// Where a file lies in the root.
+    RootPath,
+    "the path of a file in the root",
+    "write a path below /usr without `..`, such as \"/usr/bin/k3s\"",
+    |text| text.strip_prefix("/usr/").is_some_and(|rest| is_relative(rest, "-_.+"))
+);
+text!(
+    /// A file's permission bits in octal.
+    FileMode,
+    "the mode of a file",
+    "write \"0755\" for a program and \"0644\" for anything else",
+    |text| ["0755", "0644"].contains(&text)
+);
+
 /// Whether a text is one word of letters, digits and a few signs.
 fn is_made_of(text: &str, signs: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())

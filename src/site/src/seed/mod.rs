@@ -13,7 +13,7 @@ pub use signature::{SeedError, Verified, sign, verify};
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Certificate;
-use crate::{Host, Label, Network, Pair, Role, Room, SshKey, Timestamp};
+use crate::{Host, Kubernetes, Label, Network, Pair, Role, Room, SshKey, Timestamp};
 
 /// The version of the format that this release writes and reads.
 pub const FORMAT: u32 = 2;
@@ -57,6 +57,9 @@ pub struct Seed {
     pub network: Network,
     /// How the two rooms are one service.
     pub pair: Pair,
+    /// What the site says of its Kubernetes.
+    #[serde(default)]
+    pub kubernetes: Kubernetes,
 }
 
 /// The seed as the text of `seed.toml`: the same text for the same seed.

@@ -85,6 +85,14 @@ fn a_seed_is_canonical_text() {
         [pair]
         authority = "operator"
         discovery = true
+
+        [kubernetes]
+        cluster_cidr = ["10.42.0.0/16"]
+        service_cidr = ["10.43.0.0/16"]
+        cluster_domain = "cluster.local"
+        flannel_backend = "vxlan"
+        workloads_on_control = true
+        secrets_encryption = true
     "#]].assert_eq(&encode(&seed(Room::A, None)));
     expect![[r#"
         format = 2
@@ -122,6 +130,14 @@ fn a_seed_is_canonical_text() {
         [pair]
         authority = "operator"
         discovery = true
+
+        [kubernetes]
+        cluster_cidr = ["10.42.0.0/16"]
+        service_cidr = ["10.43.0.0/16"]
+        cluster_domain = "cluster.local"
+        flannel_backend = "vxlan"
+        workloads_on_control = true
+        secrets_encryption = true
     "#]].assert_eq(&encode(&seed(Room::B, Some(time("2036-11-23T08:00:00Z")))));
 }
 
@@ -248,7 +264,7 @@ fn signed_texts_that_are_no_seed_are_refused() {
         &format!("colour = 1\n{good}"),
         expect![[r#"
             integrity::seed_form
-            the seed is malformed: line 1: unknown field `colour`, expected one of `format`, `site`, `room`, `room_title`, `role`, `hostname`, `issued`, `expires`, `ssh_keys`, `time_servers`, `ca_certificate`, `secrets_sha256`, `room_a_hosts`, `room_b_hosts`, `network`, `pair`
+            the seed is malformed: line 1: unknown field `colour`, expected one of `format`, `site`, `room`, `room_title`, `role`, `hostname`, `issued`, `expires`, `ssh_keys`, `time_servers`, `ca_certificate`, `secrets_sha256`, `room_a_hosts`, `room_b_hosts`, `network`, `pair`, `kubernetes`
             hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     check_text(

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::document::{Document, Found, Table};
 use crate::keys::Certificate;
+use crate::kubernetes::{Kubernetes, check_addresses};
 use crate::network::{Addressing, Claims, Interface};
 use crate::problem::InputErrors;
 use crate::seed::{self, Seed};
@@ -27,6 +28,8 @@ pub struct Site {
     pub ssh_keys: Vec<SshKey>,
     /// How the rooms are one service.
     pub pair: Pair,
+    /// What the site says of its Kubernetes.
+    pub kubernetes: Kubernetes,
 }
 
 /// One room and its machines.
@@ -129,6 +132,7 @@ impl Site {
             room_b_hosts: self.room(Room::B).hosts.clone(),
             network: node.network.clone(),
             pair: self.pair.clone(),
+            kubernetes: self.kubernetes.clone(),
         })
     }
 }
@@ -158,8 +162,18 @@ fn read_site(file: &Table<'_>) -> Option<Site> {
         None if file.has("pair") => None,
         None => Some(Pair::default()),
     };
+    let kubernetes = file.table("kubernetes").map(|table| Kubernetes::read(&table));
+    let kubernetes = kubernetes.unwrap_or_default();
     file.finish();
-    Some(Site { name: name?, rooms: rooms?, time_servers, ssh_keys, pair: pair? })
+    let rooms = rooms?;
+    check_addresses(file, &kubernetes, &networks(&rooms));
+    Some(Site { name: name?, rooms, time_servers, ssh_keys, pair: pair?, kubernetes })
+}
+
+/// The networks of all machines.
+fn networks(rooms: &[RoomPlan; 2]) -> Vec<&Network> {
+    let nodes = rooms.iter().flat_map(|room| std::iter::once(&room.control).chain(&room.worker));
+    nodes.map(|node| &node.network).collect()
 }
 
 fn read_rooms(

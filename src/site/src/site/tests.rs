@@ -77,6 +77,8 @@ fn every_example_of_the_template_works() {
     assert_eq!(site.node(Room::A, Role::Worker).unwrap().hostname.as_str(), "my-campus-a2");
     assert_eq!(site.ssh_keys.len(), 1);
     assert_eq!(site.time_servers.len(), 2);
+    assert_eq!((site.kubernetes.cluster_cidr.len(), site.kubernetes.disable.len()), (2, 2));
+    assert!(!site.kubernetes.workloads_on_control);
 }
 
 #[test]
@@ -401,13 +403,13 @@ fn a_private_key_is_refused_and_not_shown() {
     check(
         &quoted,
         expect![[r#"
-        2 problems in site.toml:
+            2 problems in site.toml:
 
-        site.toml:4:1: unknown key `nonsense`
-          hint: the keys here are `name`, `room`, `time`, `ssh`, `pair`
+            site.toml:4:1: unknown key `nonsense`
+              hint: the keys here are `name`, `room`, `time`, `ssh`, `pair`, `kubernetes`
 
-        site.toml:6:9: this is a private key, not a public one
-          hint: paste the line of the .pub file; and since this key was written into a file that travels, make a new pair with `ssh-keygen`"#]],
+            site.toml:6:9: this is a private key, not a public one
+              hint: paste the line of the .pub file; and since this key was written into a file that travels, make a new pair with `ssh-keygen`"#]],
     );
     check(
         &bare,
