@@ -43,6 +43,8 @@ pub(crate) const HOST_KEY: &str = "/var/lib/duet/ssh/ssh_host_ed25519_key";
 
 /// The secrets of the seed, for root alone.
 pub(crate) const KEPT_SECRETS: &str = "/var/lib/duet/secrets/seed.secrets";
+/// The secret that k3s' machines of one site share, where the image has k3s.
+pub(crate) const JOIN_TOKEN: &str = "/var/lib/duet/secrets/join.token";
 /// The machine's certificate, its key, and from what they were made, in a folder that appears at once or
 /// not at all.
 pub(crate) const IDENTITY_FOLDER: &str = "/var/lib/duet/identity";

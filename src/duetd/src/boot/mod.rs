@@ -101,12 +101,13 @@ pub(crate) fn apply(root: &Root, machine: &dyn Machine) -> Node {
     if let Err(error) = write_settings(root, seed.as_ref()) {
         problems.push(failed("The settings of this boot could not be written to /run", &error));
     }
-    let known = seed.as_ref().filter(|seed| {
-        let secrets = secrets::take(root, machine, seed, &mut problems);
-        secrets.is_some_and(|own| identity::ensure(root, seed, &own, machine.now(), &mut problems))
+    let known = seed.as_ref().and_then(|seed| {
+        let own = secrets::take(root, machine, seed, &mut problems)?;
+        let known = identity::ensure(root, seed, &own, machine.now(), &mut problems);
+        known.then_some((seed, own))
     });
     // A machine that cannot show who it is takes no part in its site.
-    if let Err(error) = services::write(root, known) {
+    if let Err(error) = services::write(root, known.as_ref().map(|(seed, own)| (*seed, own))) {
         problems.push(failed("The services' settings could not be written to /run", &error));
     }
     let host_key = host_key::ensure(root, machine, &mut problems);

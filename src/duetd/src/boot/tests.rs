@@ -15,9 +15,9 @@ use site::{Role, Room};
 
 use super::*;
 use crate::root::{
-    AGENT_SETTINGS, HOST_KEY, HOST_KEY_FOLDER, IDENTITY_CERTIFICATE, IDENTITY_KEY, IDENTITY_SOURCE,
-    KEPT_SECRETS, SEED, SEED_SECRETS, SEED_SIGNATURE, SITE_KEY, STATE, STORE_OF_IMAGE,
-    STORE_SETTINGS,
+    AGENT_SETTINGS, COMPONENTS, HOST_KEY, HOST_KEY_FOLDER, IDENTITY_CERTIFICATE, IDENTITY_KEY,
+    IDENTITY_SOURCE, JOIN_TOKEN, KEPT_SECRETS, SEED, SEED_SECRETS, SEED_SIGNATURE, SITE_KEY, STATE,
+    STORE_OF_IMAGE, STORE_SETTINGS,
 };
 use crate::screen::tests::framed;
 use crate::screen::{self, Page};
@@ -593,4 +593,30 @@ fn a_damaged_machine_key_is_made_again() {
         assert_eq!(codes(&toy.boot()), [""; 0]);
         assert!(toy.read(IDENTITY_KEY) != before && !toy.read(path).is_empty(), "{path}");
     }
+}
+
+#[test]
+fn kubernetes_is_told_what_the_seed_says_where_it_is_in_the_image() {
+    let toy = Toy::seeded(&key());
+    toy.boot();
+    assert!(!toy.exists("/run/duet/k3s") && !toy.exists(JOIN_TOKEN), "this image has none");
+    let k3s = |present| {
+        format!(
+            r#"[{{"name":"k3s","version":"v1.35.6+k3s1","present":{present},"source":null,"why":null}}]"#
+        )
+    };
+    toy.write(COMPONENTS, &k3s(true));
+    assert_eq!(codes(&toy.boot()), [""; 0]);
+    let config = toy.read("/run/duet/k3s/config.yaml");
+    for line in [
+        "datastore-endpoint: \"unix:///run/duet-store/store.sock\"",
+        "token-file: \"/var/lib/duet/secrets/join.token\"",
+        "node-name: \"my-campus-a1\"",
+    ] {
+        assert!(config.contains(line), "{line} is not in:\n{config}");
+    }
+    assert!(toy.read(JOIN_TOKEN).starts_with("duetjoin1_") && !config.contains("duetjoin1_"));
+    toy.write(COMPONENTS, &k3s(false));
+    toy.boot();
+    assert!(!toy.exists("/run/duet/k3s/config.yaml"), "it was left out of this image");
 }

@@ -115,6 +115,9 @@ fn what_was_left_out_is_told_and_is_no_fault() {
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
             |  Root       3f9a1c20b7e4d5f6, every block is checked
+            |  Rooms      A leads, both in sync (decision 7)
+            |  Link       up, less than 1 ms there and back
+            |  If alone   this room goes on: it would go on by the witness
             |  Network    enp1s0  192.0.2.10/24
             |                     2001:db8::10/64
             |             enp2s0  not in use
