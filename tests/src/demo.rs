@@ -27,6 +27,17 @@ pub struct Demo {
     pub rooms: [Built; 2],
 }
 
+impl Demo {
+    /// The folder of what the site's witness needs.
+    ///
+    /// # Panics
+    /// Never: a site file lies in a folder.
+    #[must_use]
+    pub fn witness(&self) -> PathBuf {
+        self.site.parent().expect("a site file lies in a folder").join("witness")
+    }
+}
+
 /// The artefacts of one node.
 #[derive(Debug)]
 pub struct Built {
@@ -165,13 +176,18 @@ pub fn finish(command: &mut Command) -> Said {
     run(command, BUILDING)
 }
 
-/// Makes a site in `folder`, which must not exist.
+/// Where machines of the lab reach its witness.
+const WITNESS: &str = "10.0.3.100:7411";
+
+/// Makes a site with the lab's witness in `folder`, which must not exist.
 ///
 /// # Panics
 /// If it cannot be made.
 #[track_caller]
 pub fn new_site(folder: &Path) -> PathBuf {
-    let _ = run(duet().args(["site", "new"]).arg(folder), Duration::from_secs(60)).well();
+    let mut command = duet();
+    command.args(["site", "new", "--witness", WITNESS]).arg(folder);
+    let _ = run(&mut command, Duration::from_secs(60)).well();
     folder.join("site.toml")
 }
 

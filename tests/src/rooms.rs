@@ -46,6 +46,7 @@ impl Machines {
         up.args(["lab", "up", "--wait"]).arg("--dir").arg(&dir).env("DUET_CACHE", cache());
         up.arg("--image-a").arg(demo.rooms[0].disk()).arg("--image-b").arg(demo.rooms[1].disk());
         up.arg("--key").arg(login_key(demo));
+        up.arg("--site").arg(&demo.site).arg("--witness").arg(demo.witness());
         let said = run(&mut up, 2 * BOOT);
         let lab = Lab::open(&dir, &short());
         let machines = Machines { lab: lab.ok(), _alone: alone };

@@ -9,7 +9,7 @@ const GUIDE: &str = "docs/failures.md";
 const PLACES: [(&str, &str); 5] = [
     ("rooms", "tests/tests/rooms/"),
     ("protocol", "src/pair/tests/protocol/"),
-    ("lab", "tests/tests/site"),
+    ("lab", "tests/tests/site.rs"),
     ("boot", "src/duetd/src/boot/"),
     ("wire", "tests/tests/wire/"),
 ];

@@ -8,6 +8,7 @@
 
 mod arrows;
 mod commands;
+mod evidence;
 mod links;
 mod profiles;
 mod rust;
@@ -37,6 +38,7 @@ const RULES: &[(&str, Rule)] = &[
     ("links lead somewhere", links::lead_somewhere),
     ("documents name real make targets", links::make_targets_exist),
     ("profiles are locked", profiles::are_locked),
+    ("what is claimed of failures is tested", evidence::is_there),
 ];
 
 /// Texts larger than this are data, whatever their name says (the longest lock is far below).

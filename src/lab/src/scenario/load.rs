@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,9 @@ use serde::Deserialize;
 const PROBE: &str = "duetd store probe --json";
 /// How long the probe may take beyond its time: it waits a minute for a store that does not answer.
 const REST: Duration = Duration::from_secs(120);
+
+/// How much of a complaint is told.
+const LONGEST_COMPLAINT: usize = 200;
 
 /// What a probe said at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -44,6 +48,8 @@ enum Line {
 pub(super) struct Load {
     child: Child,
     lines: Receiver<Line>,
+    /// The last line that ssh or the probe complained with, after a colon.
+    complaint: Arc<Mutex<String>>,
     last: Option<Change>,
     end: Instant,
 }
@@ -59,8 +65,18 @@ impl Load {
             ssh(&format!("{PROBE} --every 100ms --for {milliseconds}ms --deadline 2s --keep"));
         let (program, arguments) = words.split_first().ok_or("there is no ssh")?;
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("ssh does not start: {error}"))?;
+        let complaint = Arc::new(Mutex::new(String::new()));
+        if let Some(errors) = child.stderr.take() {
+            let complaint = Arc::clone(&complaint);
+            thread::spawn(move || {
+                for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                    *complaint.lock().unwrap_or_else(PoisonError::into_inner) =
+                        format!(": {}", line.chars().take(LONGEST_COMPLAINT).collect::<String>());
+                }
+            });
+        }
         let (sender, lines) = channel();
         if let Some(output) = child.stdout.take() {
             thread::spawn(move || {
@@ -73,7 +89,7 @@ impl Load {
                 }
             });
         }
-        Ok(Load { child, lines, last: None, end: Instant::now() + length + REST })
+        Ok(Load { child, lines, complaint, last: None, end: Instant::now() + length + REST })
     }
 
     /// Waits until writes are acknowledged.
@@ -84,7 +100,13 @@ impl Load {
             match self.lines.recv_timeout(left) {
                 Ok(Line::Change(change)) => self.last = Some(change),
                 Ok(Line::Written(_)) => return Err("writes ended before one was lost".into()),
-                Err(_) => return Err("no write is acknowledged".into()),
+                Err(RecvTimeoutError::Timeout) => return Err("no write is acknowledged".into()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let why = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
+                    return Err(format!(
+                        "the probe broke off before a write was acknowledged{why}"
+                    ));
+                }
             }
         }
         Ok(())

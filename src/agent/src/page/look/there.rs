@@ -69,8 +69,9 @@ pub(super) async fn run(settings: &Settings, places: &Places, there: &Mutex<Ther
 
 /// Where the other room's control machine may be: first where it answered last.
 fn candidates(peers: &str, settings: &Settings, good: Option<&Target>) -> Vec<Target> {
-    let heard =
-        peers.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    // What follows a # is for people (see `discovery`).
+    let heard = peers.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    let heard = heard.filter(|line| !line.is_empty());
     let told = settings.other_room.iter().map(String::as_str);
     let mut targets: Vec<Target> = good.cloned().into_iter().collect();
     for text in heard.chain(told) {
@@ -184,8 +185,7 @@ mod tests {
 
     #[test]
     fn where_it_answered_last_is_asked_first() {
-        let peers =
-            "# heard\nhttps://[fe80::1%enp0s16]:2380\n\nhttps://10.0.0.2:2380\nnonsense here\n";
+        let peers = "# heard\nhttps://[fe80::1%enp0s16]:2380 # heard of demo-b1\n\nhttps://10.0.0.2:2380\nnonsense here\n";
         let good: Target = "10.0.0.2:8443".parse().unwrap();
         let shown = |good: Option<&Target>| -> Vec<String> {
             candidates(peers, &settings(), good).iter().map(Target::to_string).collect()
