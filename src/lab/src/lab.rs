@@ -24,8 +24,10 @@ use crate::{
 
 /// How long `status` waits for a QEMU's word; a person waits for `status`.
 const STATUS_PATIENCE: Duration = Duration::from_secs(2);
-/// How long an ssh server may take to greet.
-const GREETING_PATIENCE: Duration = Duration::from_secs(2);
+/// How long an ssh server may take to greet. QEMU takes the connection while the guest still starts; each one
+/// that is given up counts against us once the server is there, and after fifteen of them it refuses
+/// (sshd_config(5), `PerSourcePenalties`).
+const GREETING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A lab that is up. It does not end when this value does: see [`Lab::down`].
 #[derive(Debug)]

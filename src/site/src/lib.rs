@@ -35,4 +35,4 @@ pub use seed::Seed;
 pub use site::{NoWorker, Node, RoomPlan, Site};
 pub use ssh::{SshKey, SshKeyError, authorized_keys};
 pub use timestamp::{Timestamp, TimestampError};
-pub use words::{Role, Room, Slot, WordError};
+pub use words::{Naming, Role, Room, Slot, WordError};

@@ -1,4 +1,4 @@
-//! The project's three words: [`Room`], [`Role`] and [`Slot`].
+//! The project's words: [`Room`], [`Role`], [`Slot`] and [`Naming`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -41,6 +41,24 @@ impl Role {
     pub const ALL: [Role; 2] = [Role::Control, Role::Worker];
 }
 
+/// Where a machine's name comes from. Written `seed` and `machine`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Naming {
+    /// The seed says it: one seed for each machine.
+    #[default]
+    Seed,
+    /// The seed says what it begins with, and what identifies the machine's hardware follows: one seed for
+    /// all workers of a room.
+    Machine,
+}
+
+impl Naming {
+    /// Whether the seed says the whole name.
+    pub fn is_seed(&self) -> bool {
+        *self == Naming::Seed
+    }
+}
+
 /// One of the two places on a disk that hold a whole system. Written `a` and `b`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
@@ -68,7 +86,7 @@ impl Slot {
 #[error("`{found}` is not a {what}")]
 #[diagnostic(code(usage::word), help("write {choices}"))]
 pub struct WordError {
-    /// What was asked for: `room`, `role` or `slot`.
+    /// What was asked for: `room`, `role`, `slot` or `naming`.
     pub what: &'static str,
     /// What was found.
     pub found: String,
@@ -100,7 +118,8 @@ macro_rules! word {
 word!(Room, "room", "`a` or `b`", A = "a", B = "b");
 word!(Role, "role", "`control` or `worker`", Control = "control", Worker = "worker");
 word!(Slot, "slot", "`a` or `b`", A = "a", B = "b");
-text_serde!(Room, Role, Slot);
+word!(Naming, "naming", "`seed` or `machine`", Seed = "seed", Machine = "machine");
+text_serde!(Room, Role, Slot, Naming);
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@
 
 mod host_key;
 mod identity;
+mod name;
 mod secrets;
 mod seed;
 mod services;
@@ -94,6 +95,7 @@ pub(crate) fn boot(root: &Root) -> Result<ExitCode, miette::Report> {
 pub(crate) fn apply(root: &Root, machine: &dyn Machine) -> Node {
     let mut problems = Vec::new();
     let seed = seed::take(root, machine.now(), &mut problems);
+    let seed = seed.map(|seed| Seed { hostname: name::of(root, &seed), ..seed });
     let name = seed.as_ref().map_or(UNSEEDED, |seed| seed.hostname.as_str());
     if let Err(error) = machine.set_hostname(name) {
         problems.push(failed(&format!("The host name could not be set to {name}"), &error));

@@ -68,7 +68,11 @@ impl Toy {
     }
 
     fn write_seed(&self, key: &ReleaseKey, expires: Option<&str>) {
-        let site = Site::parse(SITE, Path::new("site.toml")).unwrap();
+        self.write_seed_of(SITE, Role::Control, key, expires);
+    }
+
+    fn write_seed_of(&self, site: &str, role: Role, key: &ReleaseKey, expires: Option<&str>) {
+        let site = Site::parse(site, Path::new("site.toml")).unwrap();
         let expires = expires.map(|time| time.parse().unwrap());
         let issued = "2026-11-23T08:00:00Z".parse().unwrap();
         let certificate: Certificate =
@@ -76,7 +80,7 @@ impl Toy {
                 .parse()
                 .unwrap();
         let text = secrets(0);
-        let seed = site.seed(Room::A, Role::Control, &certificate, text, issued, expires).unwrap();
+        let seed = site.seed(Room::A, role, &certificate, text, issued, expires).unwrap();
         self.write(SEED_SECRETS, text);
         self.write(STORE_OF_IMAGE, "# The image's own.\n");
         let (text, signature) = sign(&seed, key);
@@ -619,4 +623,34 @@ fn kubernetes_is_told_what_the_seed_says_where_it_is_in_the_image() {
     toy.write(COMPONENTS, &k3s(false));
     toy.boot();
     assert!(!toy.exists("/run/duet/k3s/config.yaml"), "it was left out of this image");
+}
+
+#[test]
+fn workers_of_one_seed_are_named_after_their_hardware() {
+    const UUID: &str = "/sys/class/dmi/id/product_uuid";
+    let toy = Toy::new();
+    let site = SITE.replace("[room.b]", "[room.a.worker]\nnaming = 'machine'\n[room.b]");
+    toy.write_seed_of(&site, Role::Worker, &key(), None);
+    let named = || {
+        assert_eq!(codes(&toy.boot()), [""; 0]);
+        assert!(
+            toy.read(AGENT_SETTINGS).contains(&format!("name = \"{}\"", toy.hostname.borrow()))
+        );
+        assert!(toy.read(IDENTITY_SOURCE).contains(&*toy.hostname.borrow()));
+        toy.hostname.borrow().clone()
+    };
+    toy.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+    let by_number = named();
+    toy.write("/sys/class/net/enp2s0/address", "52:54:00:00:00:02\n");
+    toy.write("/sys/class/net/enp2s0/device/vendor", "0x1af4\n");
+    toy.write("/sys/class/net/br0/address", "02:00:00:00:00:01\n");
+    let by_card = named();
+    toy.write(UUID, "03000200-0400-0500-0006-000700080009\n");
+    assert_eq!(named(), by_card, "a number that many boards have is none");
+    toy.write(UUID, "4C4C4544-0051-3010-8052-B4C04F564432\n");
+    let by_board = named();
+    toy.write("/sys/class/net/enp2s0/address", "52:54:00:00:00:03\n");
+    assert_eq!(named(), by_board, "a new card changes nothing");
+    assert!(by_board.starts_with("my-campus-a-") && by_board.len() == "my-campus-a-".len() + 6);
+    assert!(by_number != by_card && by_card != by_board);
 }

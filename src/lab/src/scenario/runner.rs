@@ -70,7 +70,7 @@ impl Pace {
         decision: Duration::from_secs(120),
         stays: Duration::from_secs(10),
         run_up: Duration::from_secs(5),
-        load: Duration::from_secs(60),
+        load: Duration::from_secs(30),
         recent: Duration::from_secs(20),
     };
 }

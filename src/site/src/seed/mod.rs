@@ -13,7 +13,7 @@ pub use signature::{SeedError, Verified, sign, verify};
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Certificate;
-use crate::{Host, Kubernetes, Label, Network, Pair, Role, Room, SshKey, Timestamp};
+use crate::{Host, Kubernetes, Label, Naming, Network, Pair, Role, Room, SshKey, Timestamp};
 
 /// The version of the format that this release writes and reads.
 pub const FORMAT: u32 = 2;
@@ -32,8 +32,11 @@ pub struct Seed {
     pub room_title: String,
     /// What the machine is for.
     pub role: Role,
-    /// The machine's name.
+    /// The machine's name, or what it begins with.
     pub hostname: Label,
+    /// Where the name comes from.
+    #[serde(default, skip_serializing_if = "Naming::is_seed")]
+    pub naming: Naming,
     /// When the seed was signed.
     pub issued: Timestamp,
     /// From when on it is refused, if ever.

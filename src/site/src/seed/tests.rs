@@ -264,7 +264,7 @@ fn signed_texts_that_are_no_seed_are_refused() {
         &format!("colour = 1\n{good}"),
         expect![[r#"
             integrity::seed_form
-            the seed is malformed: line 1: unknown field `colour`, expected one of `format`, `site`, `room`, `room_title`, `role`, `hostname`, `issued`, `expires`, `ssh_keys`, `time_servers`, `ca_certificate`, `secrets_sha256`, `room_a_hosts`, `room_b_hosts`, `network`, `pair`, `kubernetes`
+            the seed is malformed: line 1: unknown field `colour`, expected one of `format`, `site`, `room`, `room_title`, `role`, `hostname`, `naming`, `issued`, `expires`, `ssh_keys`, `time_servers`, `ca_certificate`, `secrets_sha256`, `room_a_hosts`, `room_b_hosts`, `network`, `pair`, `kubernetes`
             hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     check_text(

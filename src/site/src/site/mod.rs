@@ -13,7 +13,7 @@ use crate::kubernetes::{Kubernetes, check_addresses};
 use crate::network::{Addressing, Claims, Interface};
 use crate::problem::InputErrors;
 use crate::seed::{self, Seed};
-use crate::{Host, Label, Network, Pair, Role, Room, SshKey, Timestamp};
+use crate::{Host, Label, Naming, Network, Pair, Role, Room, SshKey, Timestamp};
 
 /// What a `site.toml` says, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +48,10 @@ pub struct RoomPlan {
 /// One machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// Its name.
+    /// Its name, or what its name begins with.
     pub hostname: Label,
+    /// Where the name comes from.
+    pub naming: Naming,
     /// Its network.
     pub network: Network,
 }
@@ -70,6 +72,9 @@ const LONGEST_TITLE: usize = 60;
 
 /// The longest site name: it is part of names in certificates, which have 64 characters in all.
 const LONGEST_NAME: usize = 40;
+
+/// The longest beginning of names that leaves room for `-` and six digits in a label.
+const LONGEST_PREFIX: usize = 56;
 
 /// The most hosts of one room that are written down.
 const MOST_HOSTS: usize = 8;
@@ -122,6 +127,7 @@ impl Site {
             room_title: self.room(room).title.clone(),
             role,
             hostname: node.hostname.clone(),
+            naming: node.naming,
             issued,
             expires,
             ssh_keys: self.ssh_keys.clone(),
@@ -214,9 +220,12 @@ fn read_room(
     let control = read_node(table, site, &format!("{room}1"), claims);
     let worker = match table.table("worker") {
         Some(worker) => {
-            let node = read_node(&worker, site, &format!("{room}2"), claims);
+            let words = [("seed", Naming::Seed), ("machine", Naming::Machine)];
+            let naming = worker.choice("naming", &words).map_or(Naming::Seed, |found| found.value);
+            let suffix = if naming == Naming::Seed { format!("{room}2") } else { room.to_string() };
+            let node = read_node(&worker, site, &suffix, claims);
             worker.finish();
-            Some(node)
+            Some(node.and_then(|node| check_naming(&worker, Node { naming, ..node })))
         }
         None => None,
     };
@@ -248,13 +257,17 @@ fn read_hosts(table: &Table<'_>) -> Vec<Host> {
     hosts.into_iter().map(|found| found.value).collect()
 }
 
+/// Whether only one machine can have this network.
+fn has_own_network(network: &Network) -> bool {
+    let has_mac = |card: &Interface| matches!(card, Interface::Mac(_));
+    network.addressing != Addressing::Dhcp || network.interfaces().iter().any(has_mac)
+}
+
 /// A worker as the control machine is, unless that one's network is its own.
 fn like_control(control: &Node, site: Option<&Label>, room: Room) -> Option<Node> {
-    let has_mac = |card: &Interface| matches!(card, Interface::Mac(_));
-    let own = control.network.addressing != Addressing::Dhcp
-        || control.network.interfaces().iter().any(has_mac);
+    let own = has_own_network(&control.network);
     let hostname = format!("{}-{room}2", site?).parse().ok()?;
-    (!own).then(|| Node { hostname, network: control.network.clone() })
+    (!own).then(|| Node { hostname, naming: Naming::Seed, network: control.network.clone() })
 }
 
 fn read_node(
@@ -278,7 +291,25 @@ fn read_node(
         }
     };
     claims.claim(table, format!("the host name {}", hostname.value), hostname.span);
-    Some(Node { hostname: hostname.value, network: network? })
+    Some(Node { hostname: hostname.value, naming: Naming::Seed, network: network? })
+}
+
+/// Several machines share one seed where each is named after itself, so nothing in it may be one's own.
+fn check_naming(table: &Table<'_>, node: Node) -> Option<Node> {
+    if node.naming == Naming::Seed {
+        return Some(node);
+    }
+    if has_own_network(&node.network) {
+        let hint = "leave out `naming`, or let it use DHCP on any card";
+        let message = "with naming = \"machine\" several machines would have this network";
+        table.report(table.span(), message, hint);
+    }
+    if node.hostname.as_str().len() > LONGEST_PREFIX {
+        let message = format!("`{}` is too long to begin names with", node.hostname);
+        let hint = format!("at most {LONGEST_PREFIX} characters: `-` and six digits follow");
+        table.report(table.span(), message, hint);
+    }
+    Some(node)
 }
 
 fn default_time_servers() -> Vec<Host> {
