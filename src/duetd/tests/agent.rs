@@ -79,9 +79,16 @@ impl Machine {
     }
 
     fn knows_of(&self, other: &Machine) {
-        // As discovery writes it: with the port of the store.
+        // Discovery, which is off here, writes once that it knows nobody; this is as if it had found somebody,
+        // with the port of the store.
+        let peers = self.path("run/duet-agent/peers");
+        let deadline = Instant::now() + PATIENCE;
+        while !peers.exists() {
+            assert!(Instant::now() < deadline, "discovery has written nothing");
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let host = other.address.split(':').next().unwrap();
-        fs::write(self.path("run/duet-agent/peers"), format!("https://{host}:2380\n")).unwrap();
+        fs::write(peers, format!("https://{host}:2380 # heard\n")).unwrap();
     }
 
     fn start(&mut self, store: u16) {
