@@ -320,9 +320,9 @@ impl Neighbours {
             problems.push(Problem {
                 code: "neighbour.deaf",
                 level: Level::Warning,
-                what: format!("the wire cannot be listened to: {why}"),
-                cure: "see that UDP port 5353 is free for all programs and that a network card is up; the \
-                       other room's address can also be set",
+                what: format!("The wire cannot be listened to: {why}."),
+                cure: "See that UDP port 5353 is free for all programs and that a network card is up; the \
+                       other room's address can also be set.",
             });
         }
         let of = |kind: Kind| neighbours.iter().filter(move |one| one.kind == Some(kind));
@@ -330,17 +330,17 @@ impl Neighbours {
             problems.push(Problem {
                 code: "neighbour.twin",
                 level: Level::Warning,
-                what: format!("another control machine says that it is room {room}: {}", list(of(Kind::Twin))),
-                cure: "one of the two has a seed that is not its own: switch that one off, and give it the seed \
-                       of its room",
+                what: format!("Another control machine says that it is room {room}: {}.", list(of(Kind::Twin))),
+                cure: "One of the two has a seed that is not its own: switch that one off, and give it the seed \
+                       of its room.",
             });
         }
         if of(Kind::OtherSite).next().is_some() {
             problems.push(Problem {
                 code: "neighbour.other-site",
                 level: Level::Notice,
-                what: format!("another site is on this wire, and is ignored: {}", list(of(Kind::OtherSite))),
-                cure: "nothing needs to be done; if it should be this site, its machines have a wrong seed",
+                what: format!("Another site is on this wire, and is ignored: {}.", list(of(Kind::OtherSite))),
+                cure: "Nothing needs to be done; if it should be this site, its machines have a wrong seed.",
             });
         }
         if self.malformed.is_told(now) {
@@ -348,17 +348,17 @@ impl Neighbours {
             problems.push(Problem {
                 code: "neighbour.malformed",
                 level: Level::Notice,
-                what: format!("{number} announcements could not be read, the first of {sample}"),
-                cure: "a machine there runs another release, or somebody forges announcements",
+                what: format!("{number} announcements could not be read, the first of {sample}."),
+                cure: "A machine there runs another release, or somebody forges announcements.",
             });
         }
         if self.flood.is_told(now) {
             problems.push(Problem {
                 code: "neighbour.flood",
                 level: Level::Warning,
-                what: format!("more than {MOST} machines announce themselves; not all are remembered"),
-                cure: "find out who sends them (tcpdump udp port 5353), or set the other room's address and turn \
-                       discovery off",
+                what: format!("More than {MOST} machines announce themselves; not all are remembered."),
+                cure: "Find out who sends them (tcpdump udp port 5353), or set the other room's address and turn \
+                       discovery off.",
             });
         }
         problems

@@ -195,7 +195,7 @@ fn another_site_is_named_and_ignored() {
     story.hears("7 other b control b1 10.9.0.2,fe80::7");
     story.check(expect![[r#"
         OtherSite other b control b1
-        neighbour.other-site Notice: another site is on this wire, and is ignored: b1 of other, room b (10.9.0.2, fe80::7%eth0)
+        neighbour.other-site Notice: Another site is on this wire, and is ignored: b1 of other, room b (10.9.0.2, fe80::7%eth0).
     "#]]);
     story.at(5).bye(7);
     assert!(story.codes().is_empty());
@@ -211,7 +211,7 @@ fn a_second_control_machine_of_this_room_is_a_twin() {
         Peer demo b control b1
         SameRoom demo a worker a2
         Twin demo a control a1
-        neighbour.twin Warning: another control machine says that it is room a: a1 of demo, room a (10.0.0.4)
+        neighbour.twin Warning: Another control machine says that it is room a: a1 of demo, room a (10.0.0.4).
     "#]]);
     let mut worker = Story::of(Role::Worker, &[]);
     worker.hears("8 demo a control a1 10.0.0.5");
@@ -301,7 +301,7 @@ fn what_is_malformed_is_counted_and_named_once() {
         story.neighbours.malformed(story.now(), &malformed);
     }
     story.check(expect![[r#"
-        neighbour.malformed Notice: 3 announcements could not be read, the first of duet-0: room=c
+        neighbour.malformed Notice: 3 announcements could not be read, the first of duet-0: room=c.
     "#]]);
     story.at(300);
     assert!(story.codes().is_empty());

@@ -80,6 +80,7 @@ fn healthy() -> Seen {
             free_bytes: 220_000_000_000,
         },
         watchdog: Some(Watchdog { device: "iTCO_wdt".into(), armed: true, timeout_s: Some(30) }),
+        neighbours: Vec::new(),
         pair: Some(Ok(serde_json::json!({
             "site": "my-campus", "room": "a", "role": "leads", "epoch": 7, "leader": "a",
             "in_sync": ["a", "b"], "behind": 0, "follower": { "behind": 0 },
@@ -380,7 +381,9 @@ fn no_network() {
             |
             |  ! This node has no address and cannot be reached.
             |    Cure: Is there a DHCP server on this network? Otherwise give this node a
-            |          static address in the site file, and write its seed again.
+            |          static address in the site file, and write its seed again. If it has
+            |          one, another machine may use the same: `journalctl -b -u
+            |          systemd-networkd` names it.
             |
             |  ----------------------------------------------------------------------------
             |  This screen only shows. Log in with ssh as root, with a key of the seed.

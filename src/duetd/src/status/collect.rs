@@ -8,12 +8,16 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::judge::STARTED;
 use super::{Interface, InterfaceAddress, Release, Seen, Storage, Watchdog, pair};
 use crate::boot_count;
 use crate::clock::{self, Clock};
-use crate::root::{BOOT_COUNT, BOOT_RECORD, COMPONENTS, NODE, Root, STORE_SETTINGS, VERDICT};
+use crate::node::Problem;
+use crate::root::{
+    BOOT_COUNT, BOOT_RECORD, COMPONENTS, NEIGHBOURS, NODE, Root, STORE_SETTINGS, VERDICT,
+};
 use crate::rtnetlink::{self, Address};
 use crate::systemd::{self, Units};
 
@@ -119,10 +123,19 @@ pub(crate) fn files(root: &Root, addresses: &[Address]) -> Seen {
         network: interfaces(root, addresses),
         storage: Storage::default(),
         watchdog: watchdog(root),
+        neighbours: neighbours(root),
         pair: None,
         // An image whose profile wants none has no list.
         components: json(root, COMPONENTS).unwrap_or_default(),
     }
+}
+
+/// What the agent says is wrong on the wire; what is only worth knowing is shown on its page.
+fn neighbours(root: &Root) -> Vec<Problem> {
+    let report: Value = json(root, NEIGHBOURS).unwrap_or_default();
+    let problems = report["problems"].as_array().into_iter().flatten();
+    let warnings = problems.filter(|problem| problem["level"] == "warning");
+    warnings.filter_map(|problem| serde_json::from_value(problem.clone()).ok()).collect()
 }
 
 fn read(path: &Path) -> io::Result<String> {
@@ -318,6 +331,12 @@ mod tests {
             ("/sys/class/watchdog/watchdog0/timeout", "30\n"),
             (NODE, "{"),
             (
+                NEIGHBOURS,
+                r#"{"format":1,"rooms":[],"problems":[
+                    {"code":"neighbour.other-site","level":"notice","what":"w","cure":"c"},
+                    {"code":"neighbour.twin","level":"warning","what":"w","cure":"c"}]}"#,
+            ),
+            (
                 COMPONENTS,
                 r#"[{"name":"k3s","version":"v1","present":false,"source":null,"why":"it has no lock"}]"#,
             ),
@@ -339,6 +358,8 @@ mod tests {
         let record = seen.record.unwrap();
         assert_eq!((record.netboot, record.slot, record.notes.len()), (true, None, 1));
         assert_eq!(seen.tries, None);
+        let codes: Vec<&str> = seen.neighbours.iter().map(|one| one.code.as_str()).collect();
+        assert_eq!(codes, ["neighbour.twin"], "a notice is no finding");
         let [k3s] = &seen.components[..] else { panic!("{:?}", seen.components) };
         assert_eq!((k3s.present, k3s.why.as_deref()), (false, Some("it has no lock")));
 

@@ -47,6 +47,11 @@ pub(crate) fn findings(seen: &Seen) -> Vec<Finding> {
     storage(seen, &mut found);
     network(seen, &mut found);
     clock(seen, &mut found);
+    found.extend(
+        seen.neighbours
+            .iter()
+            .map(|problem| Finding { severity: Severity::Warning, problem: problem.clone() }),
+    );
     if let Some(page) = &seen.pair {
         pair::findings(page, seen.uptime_s, &mut found);
     }
@@ -180,7 +185,8 @@ fn network(seen: &Seen, found: &mut Vec<Finding>) {
             "network.no-address",
             what,
             "Is there a DHCP server on this network? Otherwise give this node a static address in \
-             the site file, and write its seed again.",
+             the site file, and write its seed again. If it has one, another machine may use the same: \
+             `journalctl -b -u systemd-networkd` names it.",
         )
     });
 }

@@ -268,6 +268,8 @@ pub(crate) struct Seen {
     pub storage: Storage,
     /// See [`Status::watchdog`].
     pub watchdog: Option<Watchdog>,
+    /// What is odd on the wire, and worth a look.
+    pub neighbours: Vec<Problem>,
     /// What the store says of the pair; nothing where there is none.
     pub pair: Option<Result<Value, String>>,
     /// See [`Status::components`].

@@ -126,8 +126,13 @@ fn addressed(unit: Unit, network: &Network) -> Unit {
             if own_dns { unit.section("IPv6AcceptRA").set("UseDNS", "no") } else { unit }
         }
         Addressing::Static { addresses, gateways } => {
-            let unit = unit.set_each("Address", addresses).set_each("Gateway", gateways);
-            names(unit.set("DHCP", "no").set("IPv6AcceptRA", "no"))
+            let unit = unit.set_each("Gateway", gateways);
+            let unit = names(unit.set("DHCP", "no").set("IPv6AcceptRA", "no"));
+            // An address that another machine has is not taken (RFC 5227, RFC 4862 section 5.4).
+            addresses.iter().fold(unit, |unit, address| {
+                let unit = unit.section("Address").set("Address", address);
+                unit.set("DuplicateAddressDetection", "both")
+            })
         }
     }
 }

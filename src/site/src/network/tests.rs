@@ -338,8 +338,6 @@ fn static_addresses_are_all_there_is() {
             RequiredForOnline=routable
 
             [Network]
-            Address=192.0.2.10/24
-            Address=2001:db8::10/64
             Gateway=192.0.2.1
             Gateway=fe80::1
             DHCP=no
@@ -347,6 +345,14 @@ fn static_addresses_are_all_there_is() {
             DNS=192.0.2.53
             DNS=2001:db8::53
             Domains=example.org
+
+            [Address]
+            Address=192.0.2.10/24
+            DuplicateAddressDetection=both
+
+            [Address]
+            Address=2001:db8::10/64
+            DuplicateAddressDetection=both
         "#]],
     );
 }
@@ -501,9 +507,12 @@ fn a_bond_has_members_and_perhaps_a_vlan() {
             RequiredForOnline=routable
 
             [Network]
-            Address=192.0.2.10/24
             DHCP=no
             IPv6AcceptRA=no
+
+            [Address]
+            Address=192.0.2.10/24
+            DuplicateAddressDetection=both
         "#]],
     );
 }

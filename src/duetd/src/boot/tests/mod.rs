@@ -230,10 +230,13 @@ fn a_good_seed_makes_the_machine_what_it_says() {
         RequiredForOnline=routable
 
         [Network]
-        Address=192.0.2.10/24
         Gateway=192.0.2.1
         DHCP=no
         IPv6AcceptRA=no
+
+        [Address]
+        Address=192.0.2.10/24
+        DuplicateAddressDetection=both
     "#]]
     .assert_eq(&run);
     let text = serde_json::to_string_pretty(&node).unwrap();
