@@ -23,6 +23,7 @@ pub use rooms::{Machine, Neighbour, Presence, RoomPicture, Sharing, SlotPicture,
 pub use text::table;
 pub use third::{Link, Reach, Third};
 pub use verdict::{Answer, Verdict};
+pub use words::bytes;
 
 use crate::view::{NodeView, OLD_AFTER_S, View};
 

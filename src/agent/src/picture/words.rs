@@ -132,7 +132,7 @@ pub(super) fn storage(storage: &Value) -> Option<String> {
 }
 
 /// Two digits of a size, in powers of 1000 as disks are sold.
-pub(super) fn bytes(bytes: u64) -> String {
+pub fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
     let mut units = ["B", "kB", "MB", "GB", "TB"].into_iter();
     let mut unit = units.next().unwrap_or_default();

@@ -1,6 +1,8 @@
 //! The facts of a status in words. They are coarse on purpose: the screen is drawn again whenever its
 //! text changes, and a serial line's log should stay quiet.
 
+use agent::picture::bytes;
+
 use crate::clock::Clock;
 use crate::node::Identity;
 use crate::status::{
@@ -103,25 +105,6 @@ pub(super) fn storage(storage: &Storage) -> String {
         storage.used_percent(),
         bytes(storage.free_bytes)
     )
-}
-
-/// Two digits of a size, in powers of 1000 as disks are sold.
-fn bytes(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    let mut units = ["B", "kB", "MB", "GB", "TB"].into_iter();
-    let mut unit = units.next().unwrap_or_default();
-    while value >= 999.5 {
-        let Some(next) = units.next() else { break };
-        value /= 1000.0;
-        unit = next;
-    }
-    if value < 9.95 && unit != "B" {
-        format!("{value:.1} {unit}")
-    } else if value < 99.5 || unit == "B" {
-        format!("{value:.0} {unit}")
-    } else {
-        format!("{:.0} {unit}", (value / 10.0).round() * 10.0)
-    }
 }
 
 /// What restarts the machine if it hangs.
