@@ -17,6 +17,7 @@ pub mod mirror;
 pub mod programs;
 pub mod rooms;
 pub mod run;
+pub mod scenarios;
 pub mod server;
 pub mod tools;
 pub mod two_rooms;

@@ -6,34 +6,18 @@
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use serde_json::Value;
-use tests::demo::{Demo, build, cache, demo, finish, new_site};
-use tests::programs::{duet, hold, kept};
-use tests::run::run;
-
-/// All scenarios take ten minutes of software emulation on a quiet computer with two cores.
-const LIMIT: Duration = Duration::from_secs(2400);
+use tests::demo::{Built, Demo, build, demo, finish, new_site};
+use tests::scenarios::{outcomes, told};
 
 /// What came of all scenarios.
-fn outcomes() -> &'static Vec<Value> {
+fn all() -> &'static Vec<Value> {
     static OUTCOMES: OnceLock<Vec<Value>> = OnceLock::new();
     OUTCOMES.get_or_init(|| {
         let demo = demo();
         let stranger = stranger(demo);
-        let _alone = hold("machines");
-        let mut command = duet();
-        command.args(["lab", "run", "all", "--json", "--dir"]).arg(kept("labs").join("site"));
-        command.arg("--image-a").arg(demo.rooms[0].disk());
-        command.arg("--image-b").arg(demo.rooms[1].disk());
-        command.arg("--stranger").arg(stranger);
-        command.arg("--site").arg(&demo.site).arg("--witness").arg(demo.witness());
-        command.env("DUET_CACHE", cache());
-        let said = run(&mut command, LIMIT);
-        let report: Value = serde_json::from_str(&said.out)
-            .unwrap_or_else(|error| panic!("no report: {error}\n{}\n{}", said.out, said.err));
-        report["scenarios"].as_array().unwrap().clone()
+        outcomes(demo, &["all"], Some(&stranger))
     })
 }
 
@@ -45,18 +29,16 @@ fn stranger(demo: &Demo) -> PathBuf {
     }
     let out = folder.join("build");
     let _ = finish(&mut build(&folder.join("site.toml"), "b", &out)).well();
-    tests::demo::Built::read(&out).disk()
+    Built::read(&out).disk()
 }
 
 /// Everything that had to be true in this scenario was.
 #[track_caller]
 fn survived(name: &str) -> &'static Value {
-    let found = outcomes().iter().filter(|one| one["scenario"] == name).collect::<Vec<_>>();
+    let found = all().iter().filter(|one| one["scenario"] == name).collect::<Vec<_>>();
     assert!(!found.is_empty(), "{name} was not run");
     for outcome in &found {
-        let events = outcome["events"].as_array().unwrap().iter();
-        let told: Vec<String> = events.map(|event| format!("{} {}", event["seconds"], event["what"])).collect();
-        assert_eq!(outcome["verdict"], "survived", "{name}:\n{}", told.join("\n"));
+        assert_eq!(outcome["verdict"], "survived", "{name}:\n{}", told(outcome));
     }
     found[0]
 }

@@ -271,8 +271,8 @@ fn a_lab_without_images_says_which_commands_make_them() {
         expect![[r#"
             error: there is no disk image of a control machine of room a in ./x/build/a
             hint: build both rooms first:
-              duet build lab --site ./x/site.toml --room a
-              duet build lab --site ./x/site.toml --room b
+              duet build control --site ./x/site.toml --room a
+              duet build control --site ./x/site.toml --room b
             or name the images with --image-a and --image-b
             => 2
         "#]],

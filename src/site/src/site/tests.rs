@@ -573,18 +573,24 @@ fn what_only_one_machine_can_have_is_not_shared() {
     let worker = |lines: &str| format!("{SMALL}[room.a.worker]\nnaming = \"machine\"\n{lines}");
     let node = parse(&worker("")).unwrap().node(Room::A, Role::Worker).unwrap().clone();
     assert_eq!((node.hostname.as_str(), node.naming), ("my-campus-a", Naming::Machine));
-    check(&worker("network = { interface = \"52:54:00:00:00:01\" }\n"), expect![[r#"
+    check(
+        &worker("network = { interface = \"52:54:00:00:00:01\" }\n"),
+        expect![[r#"
         a problem in site.toml:
 
         site.toml:4:1: with naming = "machine" several machines would have this network
           4 | [room.a.worker]
             | ^^^^^^^^^^^^^^^
-          hint: leave out `naming`, or let it use DHCP on any card"#]]);
-    check(&worker(&format!("hostname = \"{}\"\n", "w".repeat(57))), expect![[r#"
+          hint: leave out `naming`, or let it use DHCP on any card"#]],
+    );
+    check(
+        &worker(&format!("hostname = \"{}\"\n", "w".repeat(57))),
+        expect![[r#"
         a problem in site.toml:
 
         site.toml:4:1: `wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww` is too long to begin names with
           4 | [room.a.worker]
             | ^^^^^^^^^^^^^^^
-          hint: at most 56 characters: `-` and six digits follow"#]]);
+          hint: at most 56 characters: `-` and six digits follow"#]],
+    );
 }
