@@ -12,7 +12,8 @@ use tests::machine::machine;
 use tests::programs::checkout;
 use tests::scenarios::{outcomes, told};
 
-/// How often each is done; the middle one of three tells of a computer that was busy for once.
+/// How often each is done if `DUET_RUNS` does not say: the middle one of three tells of a computer that was
+/// busy for once.
 const RUNS: usize = 3;
 
 /// The rows: a scenario, what it measures, and what that is.
@@ -37,7 +38,9 @@ fn main() {
     }
     let head = machine();
     let names = ["first-boot", "lose-leader", "lose-follower", "both-off"];
-    let runs: Vec<Vec<Value>> = (0..RUNS).map(|_| outcomes(demo(), &names, None)).collect();
+    let count =
+        std::env::var("DUET_RUNS").ok().and_then(|count| count.parse().ok()).unwrap_or(RUNS);
+    let runs: Vec<Vec<Value>> = (0..count).map(|_| outcomes(demo(), &names, None)).collect();
     let page = page(&head, &runs);
     let path = checkout().join("docs/bench-site.md");
     fs::write(&path, &page).unwrap();
@@ -47,10 +50,11 @@ fn main() {
 fn page(head: &str, runs: &[Vec<Value>]) -> String {
     let mut page = format!(
         "# A site of real images\n\nMeasured and written by `make bench`, on {head}. Both rooms are virtual \
-         machines on that one computer, with the images of the profile `lab` and a witness beside them; {RUNS} \
+         machines on that one computer, with the images of the profile `lab` and a witness beside them; {} \
          runs. Where the machines are emulated in software, a boot takes ten times as long as on a real one: \
          what counts then is the order of things, and that nothing had to be touched. For how long writes stand \
-         still on real processes is in [bench-rooms.md](bench-rooms.md).\n\n| | middle s | longest s |\n|---|---|---|\n"
+         still on real processes is in [bench-rooms.md](bench-rooms.md).\n\n| | middle s | longest s |\n|---|---|---|\n",
+        runs.len()
     );
     for (scenario, measured, what) in ROWS {
         let mut seconds: Vec<f64> = runs

@@ -225,6 +225,7 @@ fn fsck_accepts_the_esp_and_mtools_read_it() {
             "::/EFI/BOOT/BOOTX64.EFI",
             // Counted, and no uncounted twin beside it.
             &format!("::/EFI/Linux/duet-lab-{name}+3-0.efi"),
+            "::/duet/seed.secrets",
             "::/duet/seed.sig",
             "::/duet/seed.toml",
             "::/loader/loader.conf",
