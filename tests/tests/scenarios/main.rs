@@ -52,6 +52,7 @@ fn all_survived(outcomes: &[Outcome]) {
 }
 
 #[test]
+#[ignore = "two minutes; the site's test does the same with machines, and `make soak` this"]
 fn with_a_witness_everything_is_survived() {
     let mut site = Loopback::start("witness");
     let outcomes = run(&mut site, "all", PACE);
@@ -65,7 +66,7 @@ fn with_a_witness_everything_is_survived() {
     let cut = told(&outcomes, "cut-link");
     assert!(cut.contains("nobody goes on, and both say why"), "{cut}");
     assert!(cut.contains("room a alone goes on") && cut.contains("room b alone goes on"), "{cut}");
-    assert_eq!(told(&outcomes, "first-boot-cuts").matches("is a blank machine now").count(), 10);
+    assert_eq!(told(&outcomes, "first-boot-cuts").matches(" s into its boot").count(), 10);
 }
 
 #[test]
