@@ -114,7 +114,7 @@ fn wait_until_settled(machines: &Machines, name: &str) {
     loop {
         let status = status(machines, name);
         let started =
-            status["health"] != "starting" || (alone && status["pair"]["epoch"].is_null());
+            status["health"] != "starting" || (alone && status["pair"]["epoch"].as_u64().unwrap_or(0) == 0);
         if status["boot"]["state"] == "good" && started {
             return;
         }
