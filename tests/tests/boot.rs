@@ -113,8 +113,8 @@ fn wait_until_settled(machines: &Machines, name: &str) {
     let alone = machines.lab().plan().machines.len() == 1;
     loop {
         let status = status(machines, name);
-        let started =
-            status["health"] != "starting" || (alone && status["pair"]["epoch"].as_u64().unwrap_or(0) == 0);
+        let started = status["health"] != "starting"
+            || (alone && status["pair"]["epoch"].as_u64().unwrap_or(0) == 0);
         if status["boot"]["state"] == "good" && started {
             return;
         }
