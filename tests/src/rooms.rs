@@ -62,6 +62,21 @@ impl Machines {
     #[track_caller]
     #[must_use]
     pub fn one(name: &str, disk: &Path, key: &Path) -> Machines {
+        Machines::alone(name, disk, key, false)
+    }
+
+    /// As [`Machines::one`], with a TPM.
+    ///
+    /// # Panics
+    /// If it cannot be switched on.
+    #[track_caller]
+    #[must_use]
+    pub fn one_with_tpm(name: &str, disk: &Path, key: &Path) -> Machines {
+        Machines::alone(name, disk, key, true)
+    }
+
+    #[track_caller]
+    fn alone(name: &str, disk: &Path, key: &Path, tpm: bool) -> Machines {
         let alone = hold("machines");
         let dir = fresh(name);
         let ports = lab::free_ports(2).expect("the loopback has free ports");
@@ -75,6 +90,7 @@ impl Machines {
             cpus: 1,
             ssh_port: ports[0],
             page_port: ports[1],
+            tpm,
         };
         let login = Login { user: "root".into(), key: key.to_owned() };
         let (machines, wires) = (vec![machine], Vec::new());

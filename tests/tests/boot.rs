@@ -47,6 +47,36 @@ fn both_rooms_say_who_they_are_and_remember() {
 }
 
 #[test]
+fn what_one_tpm_sealed_another_does_not_open() {
+    let demo = demo();
+    let mut machines = Machines::one_with_tpm("sealed", &demo.rooms[0].disk(), &login_key(demo));
+    let secrets = |machines: &Machines| status(machines, "a1")["secrets"].clone();
+    assert_eq!(secrets(&machines), "sealed");
+    let listed = |machines: &Machines| {
+        let list = "ls /efi/duet /var/lib/duet/secrets | grep secrets";
+        machines.ssh("a1", list).well().out
+    };
+    let sealed = "/var/lib/duet/secrets:\nseed.secrets.cred\n";
+    assert_eq!(listed(&machines), sealed, "they are nowhere as they are");
+    let failed = machines.ssh("a1", "systemctl list-units --failed --plain --no-legend");
+    assert_eq!(failed.well().out, "");
+    let _ = machines.ssh("a1", "sync").well();
+
+    machines.pull_plug("a1");
+    machines.switch_on("a1");
+    assert_eq!(secrets(&machines), "sealed", "the next boot opens them");
+
+    machines.pull_plug("a1");
+    let chip = machines.lab().places().machine("a1").dir.join("tpm/data");
+    fs::remove_dir_all(chip).unwrap();
+    machines.switch_on("a1");
+    let status = status(&machines, "a1");
+    assert_eq!(status["secrets"], Value::Null, "{status:#}");
+    assert_eq!(status["findings"][0]["code"], "secrets.sealed", "{status:#}");
+    assert_eq!(listed(&machines), sealed, "nothing is destroyed");
+}
+
+#[test]
 fn a_flipped_byte_in_the_root_is_not_run() {
     let built = &demo().rooms[0];
     let disk = kept("damaged").join("flipped.raw");

@@ -57,6 +57,7 @@ impl Scratch {
             cpus: 1,
             ssh_port: ports[0],
             page_port: ports[1],
+            tpm: false,
         };
         LabPlan {
             dir: self.place("lab"),
@@ -215,6 +216,44 @@ fn a_plug_is_pulled_and_the_machine_comes_back_with_its_disk() {
     assert!(matches!(error, LabError::Died { .. }), "{error}");
     lab.power_on("a1").unwrap();
     assert!(matches!(power(&lab, "a1"), Power::On { .. }));
+}
+
+#[test]
+fn a_tpm_is_on_while_its_machine_is_and_keeps_what_it_holds() {
+    let scratch = Scratch::new();
+    let mut plan = scratch.plan();
+    plan.machines[0].tpm = true;
+    let mut lab = scratch.up(plan).unwrap();
+    wait(&lab, &["a1"], shell);
+    let all = || processes_in(scratch.dir.path()).len();
+    assert_eq!(all(), 3, "two machines, and one TPM");
+    let chip = scratch.place("lab/a1/tpm/data/tpm2-00.permall");
+    // Each chip is made with seeds of its own, so its bytes tell it from another one.
+    let first = fs::read(&chip).unwrap();
+
+    lab.power_off("a1", Switch::Plug).unwrap();
+    assert_eq!(all(), 1, "the TPM has no power either");
+    assert_eq!(fs::read(&chip).unwrap(), first);
+    lab.power_on("a1").unwrap();
+    wait(&lab, &["a1"], shell);
+    // QEMU ends without the lab, and a command was interrupted before it wrote its note.
+    let process = ProcessId::of(pid(&lab, "a1")).unwrap().unwrap();
+    process.hold().unwrap().unwrap().kill().unwrap();
+    fs::remove_file(scratch.place("lab/a1/tpm/run.json")).unwrap();
+    lab.power_off("b1", Switch::Plug).unwrap();
+    let deadline = Instant::now() + LIMIT;
+    while all() > 0 {
+        assert!(Instant::now() < deadline, "the TPM stays though its machine is gone");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    lab.new_disk("a1").unwrap();
+    assert!(!chip.exists(), "a new machine has a chip that was never used");
+    lab.power_on("a1").unwrap();
+    assert_ne!(fs::read(&chip).unwrap_or_default(), first);
+    lab.down(Leave::Nothing).unwrap();
+    assert_eq!(all(), 0);
+    assert!(!scratch.place("lab").exists());
 }
 
 #[test]

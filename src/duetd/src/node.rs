@@ -14,8 +14,24 @@ pub(crate) struct Node {
     pub identity: Option<Identity>,
     /// The fingerprint of the ssh host key, as `ssh` shows it when it first connects.
     pub host_key: Option<String>,
+    /// How the seed's secrets are kept; nothing where there are none.
+    #[serde(default)]
+    pub secrets: Option<Keeping>,
     /// What went wrong, the most important first.
     pub problems: Vec<Problem>,
+    /// What somebody should know although the machine does its work.
+    #[serde(default)]
+    pub notices: Vec<Problem>,
+}
+
+/// How the seed's secrets are kept in the state partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Keeping {
+    /// Sealed: only this machine's TPM opens them.
+    Sealed,
+    /// In a file that root alone can read.
+    File,
 }
 
 /// What the seed says about this machine, as far as the status shows it.

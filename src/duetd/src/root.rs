@@ -41,8 +41,10 @@ pub(crate) const HOST_KEY_FOLDER: &str = "/var/lib/duet/ssh";
 /// See [`HOST_KEY_FOLDER`].
 pub(crate) const HOST_KEY: &str = "/var/lib/duet/ssh/ssh_host_ed25519_key";
 
-/// The secrets of the seed, for root alone.
+/// The secrets of the seed, for root alone, where no TPM seals them.
 pub(crate) const KEPT_SECRETS: &str = "/var/lib/duet/secrets/seed.secrets";
+/// The secrets of the seed, sealed to this machine's TPM.
+pub(crate) const SEALED_SECRETS: &str = "/var/lib/duet/secrets/seed.secrets.cred";
 /// The secret that k3s' machines of one site share, where the image has k3s.
 pub(crate) const JOIN_TOKEN: &str = "/var/lib/duet/secrets/join.token";
 /// The machine's certificate, its key, and from what they were made, in a folder that appears at once or
@@ -78,6 +80,11 @@ pub(crate) const AUTHORIZED_KEYS: &str = "/run/duet/ssh/authorized_keys";
 pub(crate) const NETWORKD: &str = "/run/systemd/network";
 /// chrony's time servers of this boot.
 pub(crate) const TIME_SOURCES: &str = "/run/chrony-duet/duet.sources";
+
+/// A TPM 2.0 that the kernel drives, with the kernel sharing it among those who ask.
+pub(crate) const TPM: &str = "/dev/tpmrm0";
+/// Where the firmware says that there is a TPM 2.0 (TCG ACPI Specification, table `TPM2`).
+pub(crate) const TPM_TABLE: &str = "/sys/firmware/acpi/tables/TPM2";
 
 /// What the image says of its components.
 pub(crate) const COMPONENTS: &str = "/usr/lib/duet/components.json";

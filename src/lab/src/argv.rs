@@ -46,6 +46,9 @@ pub(crate) fn compose(
     argv.firmware(firmware, &own)?;
     argv.disk(machine, &own)?;
     argv.devices();
+    if machine.tpm {
+        argv.tpm(&own)?;
+    }
     argv.admin(machine);
     for (index, wire) in plan.wires.iter().enumerate() {
         if wire.ends.contains(&machine.name) {
@@ -140,6 +143,16 @@ impl Argv {
         self.option("-device", "virtio-rng-pci,addr=0x4");
         self.option("-device", "i6300esb,addr=0x5");
         self.option("-action", "watchdog=reset");
+    }
+
+    /// A chip on the processor's own bus, as most servers of today have (TCG PC Client Platform TPM
+    /// Profile, CRB interface). Its driver is built into Debian's kernel.
+    fn tpm(&mut self, own: &MachinePlaces) -> Result<(), LabError> {
+        let socket = value(&own.tpm.socket)?;
+        self.option("-chardev", format!("socket,id=tpm,path={socket}"));
+        self.option("-tpmdev", "emulator,id=tpm0,chardev=tpm");
+        self.option("-device", "tpm-crb,tpmdev=tpm0");
+        Ok(())
     }
 
     /// Only this computer's loopback leads in, and nothing leads out.
@@ -360,6 +373,23 @@ mod tests {
             -smp 2
             -device virtio-blk-pci,drive=disk,addr=0x3,bootindex=1"#]],
         );
+    }
+
+    #[test]
+    fn a_tpm_is_at_a_socket_of_its_machine() {
+        let mut plan = two_rooms();
+        plan.machines[0].tpm = true;
+        let with = composed(&plan, "a1", Accelerator::Tcg);
+        let without = composed(&two_rooms(), "a1", Accelerator::Tcg);
+        let other: Vec<_> = with.lines().filter(|line| !without.contains(line)).collect();
+        check(
+            &other.join("\n"),
+            expect![[r#"
+            -chardev socket,id=tpm,path=/lab/lab.run/a1.tpm
+            -tpmdev emulator,id=tpm0,chardev=tpm
+            -device tpm-crb,tpmdev=tpm0"#]],
+        );
+        assert!(!composed(&plan, "b1", Accelerator::Tcg).contains("tpm"), "b1 has none");
     }
 
     #[test]

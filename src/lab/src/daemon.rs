@@ -1,4 +1,4 @@
-//! A program that runs beside the machines: the witness. Start at [`Daemon::start`]. Like QEMU it runs on
+//! A program that runs beside the machines: the witness, a TPM. Start at [`Daemon::start`]. Like QEMU it runs on
 //! when the command that started it ends, and is found again by its note; should the command have been
 //! interrupted before it wrote that, by its command line, which names files of this lab.
 
@@ -23,6 +23,15 @@ const KILL_PATIENCE: Duration = Duration::from_secs(30);
 /// How much of what it said goes into an error.
 const SAID: usize = 2 << 10;
 
+/// By what it is known that a program is ready.
+#[derive(Debug)]
+pub(crate) enum Ready {
+    /// It says this.
+    Says(&'static str),
+    /// It makes this socket, which is not there before.
+    Opens(PathBuf),
+}
+
 /// One such program.
 #[derive(Debug)]
 pub(crate) struct Daemon {
@@ -31,8 +40,7 @@ pub(crate) struct Daemon {
     /// The program and its arguments.
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
-    /// What stands in its log when it is ready.
-    pub(crate) ready: &'static str,
+    pub(crate) ready: Ready,
     pub(crate) places: DaemonPlaces,
 }
 
@@ -93,7 +101,11 @@ impl Daemon {
         let deadline = Instant::now() + START_PATIENCE;
         loop {
             let ended = child.try_wait().map_err(LabError::system("wait for", &self.program))?;
-            if self.said(from).contains(self.ready) {
+            let ready = match &self.ready {
+                Ready::Says(word) => self.said(from).contains(word),
+                Ready::Opens(socket) => ended.is_none() && socket.exists(),
+            };
+            if ready {
                 return Ok(());
             }
             if ended.is_some() || Instant::now() >= deadline {
@@ -154,7 +166,8 @@ mod tests {
     fn daemon(dir: &Path, program: &str, arguments: &[&str]) -> Daemon {
         let places = crate::Places::new(dir, Path::new("/tmp")).witness();
         let arguments = arguments.iter().map(OsString::from).collect();
-        Daemon { name: "witness".into(), program: program.into(), arguments, ready: "up", places }
+        let ready = Ready::Says("up");
+        Daemon { name: "witness".into(), program: program.into(), arguments, ready, places }
     }
 
     #[test]

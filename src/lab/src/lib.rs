@@ -30,6 +30,7 @@ mod status;
 mod switch;
 mod third;
 mod tools;
+mod tpm;
 mod wait;
 mod watch;
 

@@ -20,7 +20,7 @@ use crate::places::{MachinePlaces, Places};
 use crate::plan::MachinePlan;
 use crate::process::{Held, ProcessId};
 use crate::qmp::{self, Qmp};
-use crate::{Accelerator, LabError, LabPlan, Tools, argv, disk};
+use crate::{Accelerator, LabError, LabPlan, Tools, argv, disk, tpm};
 
 /// How long QEMU may take until it has detached itself; it takes a tenth of a second.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ impl<'a> Machine<'a> {
         self.plan.name.to_string()
     }
 
-    /// A fresh disk and fresh firmware variables. Logs of an earlier lab stay.
+    /// A fresh disk, fresh firmware variables, and a TPM that was never used. Logs of an earlier lab stay.
     pub(crate) fn prepare(
         &self,
         tools: &Tools,
@@ -71,6 +71,7 @@ impl<'a> Machine<'a> {
         fs::create_dir_all(dir).map_err(LabError::system("make", dir))?;
         let bytes = u64::from(self.plan.disk_gib) << 30;
         disk::copy(&self.plan.image, &self.places.disk, bytes, progress)?;
+        tpm::forget(&self.places)?;
         let variables = &self.places.variables;
         // Not fs::copy: the packaged file is read-only, and so would be the copy.
         fs::read(tools.variables())
@@ -124,7 +125,13 @@ impl<'a> Machine<'a> {
         self.turn_logs()?;
         make_private(places.sockets())?;
         let argv = argv::compose(lab, self.plan, places, &tools.firmware(), accelerator)?;
-        self.launch(tools, &argv)?;
+        if self.plan.tpm {
+            tpm::start(self.plan.name.as_str(), &self.places, tools)?;
+        }
+        self.launch(tools, &argv).inspect_err(|_| {
+            // A TPM would wait for its machine for ever. The first error is the one to tell.
+            let _ = self.clear();
+        })?;
         let process = self.written_pid().and_then(|pid| ProcessId::of(pid).ok().flatten());
         let Some(process) = process else { return Err(self.complaint(&self.said_later())) };
         let run = Run { process, powered_on_ms: millis(notes::now()) };
@@ -286,6 +293,9 @@ impl<'a> Machine<'a> {
     /// Removes what a QEMU that is gone left behind.
     pub(crate) fn clear(&self) -> Result<(), LabError> {
         let own = &self.places;
+        if self.plan.tpm {
+            tpm::clear(self.plan.name.as_str(), own)?;
+        }
         [&own.run, &own.pid, &own.qmp, &own.serial]
             .into_iter()
             .try_for_each(|path| notes::remove(path))
@@ -296,6 +306,7 @@ impl<'a> Machine<'a> {
         let own = &self.places;
         notes::remove(&own.disk)?;
         notes::remove(&own.variables)?;
+        tpm::remove(own, leave)?;
         if leave == Leave::Nothing {
             for ago in 0..=EARLIER_LOGS {
                 notes::remove(&own.earlier_serial_log(ago))?;

@@ -9,6 +9,7 @@
 //!        run.json        its process, while it is on
 //!        serial.log      what it said since it was switched on; serial-1.log the time before
 //!        qemu.log        what QEMU said about it
+//!        tpm/            its TPM's data, run.json and log, if it has one
 //! DIR/rooms.switch/      the switches of a wire with more than two ends: run.json and log
 //! DIR/witness/           the witness' data, run.json and log, if there is one
 //! SOCKETS/a1.qmp …       sockets: DIR/lab.run, or a short place if that is too long for a socket
@@ -72,6 +73,15 @@ impl SwitchPlaces {
     }
 }
 
+/// The places of a machine's TPM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TpmPlaces {
+    /// Those of the program that plays it.
+    pub(crate) daemon: DaemonPlaces,
+    /// Where QEMU reaches it.
+    pub(crate) socket: PathBuf,
+}
+
 /// The places of one machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachinePlaces {
@@ -93,6 +103,8 @@ pub struct MachinePlaces {
     pub qmp: PathBuf,
     /// Its serial console.
     pub serial: PathBuf,
+    /// Its TPM.
+    pub(crate) tpm: TpmPlaces,
 }
 
 impl Places {
@@ -173,6 +185,10 @@ impl Places {
             pid: self.sockets.join(format!("{name}.pid")),
             qmp: self.sockets.join(format!("{name}.qmp")),
             serial: self.sockets.join(format!("{name}.serial")),
+            tpm: TpmPlaces {
+                daemon: DaemonPlaces::new(dir.join("tpm"), "tpm.log"),
+                socket: self.sockets.join(format!("{name}.tpm")),
+            },
             dir,
         }
     }

@@ -65,6 +65,9 @@ pub struct MachinePlan {
     pub ssh_port: u16,
     /// The port of this computer's loopback that leads to the machine's status page (https).
     pub page_port: u16,
+    /// Whether it has a TPM 2.0.
+    #[serde(default)]
+    pub tpm: bool,
 }
 
 /// What a disk is attached to.
@@ -321,6 +324,7 @@ pub(crate) mod tests {
             cpus: 1,
             ssh_port,
             page_port: ssh_port + 6000,
+            tpm: false,
         };
         LabPlan {
             dir: "/lab".into(),

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use site::Room;
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Ready};
 use crate::lab::{Leave, remove_empty_dir};
 use crate::{LabError, LabPlan, Places, notes};
 
@@ -227,7 +227,7 @@ fn daemon(plan: &LabPlan, places: &Places, wire: &str) -> Daemon {
         name: format!("switch of wire {wire}"),
         program: plan.duet.clone(),
         arguments,
-        ready: READY,
+        ready: Ready::Says(READY),
         places: own.daemon,
     }
 }

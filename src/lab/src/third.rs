@@ -6,7 +6,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::process::{Command, Stdio};
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Ready};
 use crate::lab::{Leave, remove_empty_dir};
 use crate::notes;
 use crate::plan::{LabPlan, WITNESS, WitnessPlan};
@@ -14,7 +14,7 @@ use crate::status::WitnessStatus;
 use crate::{Lab, LabError, Places};
 
 /// What the witness says when it serves.
-const READY: &str = "ready on";
+const READY: Ready = Ready::Says("ready on");
 /// Errors of a command that go into ours.
 const SAID: usize = 2 << 10;
 

@@ -15,6 +15,10 @@ const LOADER: &str = "usr/lib64/ld-linux-x86-64.so.2";
 /// Where libraries lie in a Debian amd64 tree.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 const QEMU: &str = "usr/bin/qemu-system-x86_64";
+/// A TPM 2.0 in software.
+const SWTPM: &str = "usr/bin/swtpm";
+/// Where its own library lies, which it finds by an absolute path when it is installed.
+const SWTPM_LIBRARIES: &str = "usr/lib/x86_64-linux-gnu/swtpm";
 /// UEFI firmware without Secure Boot and SMM: the quickest variant.
 const FIRMWARE: &str = "usr/share/OVMF/OVMF_CODE_4M.fd";
 /// What a new machine's firmware variables are.
@@ -51,7 +55,7 @@ impl Tools {
     /// meant for the host's programs. `--inhibit-cache` keeps the host's `/etc/ld.so.cache` out.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.root.join(LOADER));
-        command.args(self.loader_arguments(program)).env_clear();
+        command.args(self.loader_arguments(program, &[LIBRARIES])).env_clear();
         command.env("LC_ALL", "C").env("PATH", self.root.join("usr/bin"));
         command.env("QEMU_MODULE_DIR", self.root.join(LIBRARIES).join("qemu"));
         command
@@ -66,6 +70,15 @@ impl Tools {
         command
     }
 
+    /// How swtpm is started: the program, and the arguments before its own.
+    pub(crate) fn swtpm(&self) -> Result<(PathBuf, [OsString; 4]), LabError> {
+        if !self.root.join(SWTPM).is_file() {
+            return Err(LabError::Tools { root: self.root.clone(), file: SWTPM });
+        }
+        let arguments = self.loader_arguments(SWTPM, &[LIBRARIES, SWTPM_LIBRARIES]);
+        Ok((self.root.join(LOADER), arguments))
+    }
+
     /// The firmware's code, which all machines share.
     pub fn firmware(&self) -> PathBuf {
         self.root.join(FIRMWARE)
@@ -76,13 +89,15 @@ impl Tools {
         self.root.join(VARIABLES)
     }
 
-    fn loader_arguments(&self, program: &str) -> [OsString; 4] {
-        [
-            "--inhibit-cache".into(),
-            "--library-path".into(),
-            self.root.join(LIBRARIES).into(),
-            self.root.join(program).into(),
-        ]
+    fn loader_arguments(&self, program: &str, libraries: &[&str]) -> [OsString; 4] {
+        let mut path = OsString::new();
+        for folder in libraries {
+            if !path.is_empty() {
+                path.push(":");
+            }
+            path.push(self.root.join(folder));
+        }
+        ["--inhibit-cache".into(), "--library-path".into(), path, self.root.join(program).into()]
     }
 }
 
@@ -114,5 +129,7 @@ mod tests {
              /tree/usr/bin/qemu-system-x86_64 -L /tree/usr/share/qemu -L /tree/usr/share/seabios"
         );
         assert!(command.get_envs().all(|(name, _)| name != "LD_LIBRARY_PATH"));
+        let error = tools.swtpm().unwrap_err().to_string();
+        assert!(error.ends_with("has no usr/bin/swtpm"), "{error}");
     }
 }

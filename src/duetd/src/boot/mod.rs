@@ -13,6 +13,7 @@ mod seed;
 mod services;
 #[cfg(test)]
 mod tests;
+mod tpm;
 
 use std::fs;
 use std::io;
@@ -22,6 +23,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::mount::{MountFlags, mount_remount};
 use site::{Seed, Timestamp};
+use zeroize::Zeroizing;
 
 use crate::console;
 use crate::durable;
@@ -42,10 +44,14 @@ pub(crate) trait Machine {
     fn open_esp(&self, writable: bool) -> io::Result<()>;
     /// Makes a key pair: `file`, and `file.pub` beside it.
     fn make_host_key(&self, file: &Path) -> Result<(), AskError>;
+    /// Seals a secret, so that only this machine opens it; nothing where there is no TPM.
+    fn seal(&self, secret: &[u8]) -> Result<Option<Vec<u8>>, AskError>;
+    /// Opens what was sealed; nothing where there is no TPM.
+    fn unseal(&self, sealed: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, AskError>;
 }
 
 /// The machine that this program runs on.
-struct ThisMachine;
+struct ThisMachine(Root);
 
 impl Machine for ThisMachine {
     fn now(&self) -> Timestamp {
@@ -73,12 +79,20 @@ impl Machine for ThisMachine {
         )
         .map(drop)
     }
+
+    fn seal(&self, secret: &[u8]) -> Result<Option<Vec<u8>>, AskError> {
+        tpm::seal(&self.0, secret)
+    }
+
+    fn unseal(&self, sealed: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, AskError> {
+        tpm::unseal(&self.0, sealed)
+    }
 }
 
 /// Makes this machine what its seed says, and writes down what came of it.
 pub(crate) fn boot(root: &Root) -> Result<ExitCode, miette::Report> {
-    let node = apply(root, &ThisMachine);
-    for Problem { code, what, cure } in &node.problems {
+    let node = apply(root, &ThisMachine(root.clone()));
+    for Problem { code, what, cure } in node.problems.iter().chain(&node.notices) {
         console::note(&format!("{code}: {what} {cure}"));
     }
     if let Some(Identity { site, room, name, .. }) = &node.identity {
@@ -93,7 +107,7 @@ pub(crate) fn boot(root: &Root) -> Result<ExitCode, miette::Report> {
 
 /// Does all that `duetd boot` does but for the last file.
 pub(crate) fn apply(root: &Root, machine: &dyn Machine) -> Node {
-    let mut problems = Vec::new();
+    let (mut problems, mut notices) = (Vec::new(), Vec::new());
     let seed = seed::take(root, machine.now(), &mut problems);
     let seed = seed.map(|seed| Seed { hostname: name::of(root, &seed), ..seed });
     let name = seed.as_ref().map_or(UNSEEDED, |seed| seed.hostname.as_str());
@@ -103,8 +117,10 @@ pub(crate) fn apply(root: &Root, machine: &dyn Machine) -> Node {
     if let Err(error) = write_settings(root, seed.as_ref()) {
         problems.push(failed("The settings of this boot could not be written to /run", &error));
     }
+    let mut kept = None;
     let known = seed.as_ref().and_then(|seed| {
-        let own = secrets::take(root, machine, seed, &mut problems)?;
+        let (own, keeping) = secrets::take(root, machine, seed, &mut problems, &mut notices)?;
+        kept = keeping;
         let known = identity::ensure(root, seed, &own, machine.now(), &mut problems);
         known.then_some((seed, own))
     });
@@ -113,7 +129,8 @@ pub(crate) fn apply(root: &Root, machine: &dyn Machine) -> Node {
         problems.push(failed("The services' settings could not be written to /run", &error));
     }
     let host_key = host_key::ensure(root, machine, &mut problems);
-    Node { identity: seed.as_ref().map(Identity::from), host_key, problems }
+    let identity = seed.as_ref().map(Identity::from);
+    Node { identity, host_key, secrets: kept, problems, notices }
 }
 
 /// Writes to /run what follows from the seed, and removes what would follow from another one.

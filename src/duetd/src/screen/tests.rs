@@ -8,7 +8,7 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::boot_count::Tries;
 use crate::clock::Clock;
-use crate::node::{Identity, Node, Problem, UNSEEDED};
+use crate::node::{Identity, Keeping, Node, Problem, UNSEEDED};
 use crate::status::judge::{ESSENTIAL, STARTED};
 use crate::status::{
     BootRecord, Component, Interface, InterfaceAddress, Release, Seen, Storage, Verdict, Watchdog,
@@ -55,7 +55,9 @@ fn healthy() -> Seen {
                 seed_expires: None,
             }),
             host_key: Some("SHA256:HjqhhQ7O3Ppg6ucQ+aCZOJPVz37DZuRUTicbMyZwRaM".into()),
+            secrets: Some(Keeping::Sealed),
             problems: Vec::new(),
+            notices: Vec::new(),
         }),
         record: Ok(serde_json::from_str::<BootRecord>(&record).unwrap()),
         verdict: Some(Verdict { good: true, reasons: Vec::new(), restarting: false }),

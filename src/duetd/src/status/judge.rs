@@ -87,11 +87,14 @@ pub(super) fn warning(code: &str, what: impl Into<String>, cure: impl Into<Strin
 
 fn seed(seen: &Seen, found: &mut Vec<Finding>) {
     match &seen.node {
-        Ok(node) => found.extend(
-            node.problems
-                .iter()
-                .map(|problem| Finding { severity: Severity::Bad, problem: problem.clone() }),
-        ),
+        Ok(node) => {
+            let bad = node.problems.iter().map(|problem| (Severity::Bad, problem));
+            let warnings = node.notices.iter().map(|problem| (Severity::Warning, problem));
+            found.extend(
+                bad.chain(warnings)
+                    .map(|(severity, problem)| Finding { severity, problem: problem.clone() }),
+            );
+        }
         Err(why) => found.push(bad(
             "node.unknown",
             format!("This node does not know who it is: {why}."),

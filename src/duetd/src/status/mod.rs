@@ -21,7 +21,7 @@ use site::Slot;
 
 use crate::boot_count::Tries;
 use crate::clock::Clock;
-use crate::node::{Identity, Node, Problem};
+use crate::node::{Identity, Keeping, Node, Problem};
 use crate::systemd::Units;
 
 pub(crate) use record::{BootRecord, Verdict};
@@ -50,6 +50,8 @@ The JSON of format 1. Later releases may add keys; what is here stays.
   pair           how this room's store stands with the other room's: the page /duet/pair of the store
                  (docs/two-rooms.md); null on a worker, and while the store does not answer
   ssh_host_key   its fingerprint, \"SHA256:...\"
+  secrets        how the seed's secrets are kept: \"sealed\" to this machine's TPM, or in a \"file\" that
+                 root alone can read; null where there are none
   components     [{name, version, present, source, why}]: what the image has beside packages, such as
                  k3s, and why it was left out
 
@@ -86,6 +88,8 @@ pub(crate) struct Status {
     pub pair: Option<Value>,
     /// The fingerprint of the ssh host key.
     pub ssh_host_key: Option<String>,
+    /// How the seed's secrets are kept.
+    pub secrets: Option<Keeping>,
     /// What the image has beside packages, or was to have.
     pub components: Vec<Component>,
 }
@@ -309,6 +313,7 @@ impl Status {
             watchdog: seen.watchdog.clone(),
             pair: seen.pair.clone().and_then(Result::ok),
             ssh_host_key: node.and_then(|node| node.host_key.clone()),
+            secrets: node.and_then(|node| node.secrets),
             components: seen.components.clone(),
         }
     }

@@ -120,6 +120,10 @@ pub(super) struct Setup {
     #[arg(long, value_name = "N", default_value_t = 1)]
     cpus: u8,
 
+    /// Give each machine a TPM 2.0 of its own, to which it seals its secrets
+    #[arg(long)]
+    tpm: bool,
+
     #[command(flatten)]
     profiles: ProfilesDir,
 
@@ -209,6 +213,7 @@ impl Setup {
                 cpus: self.cpus,
                 ssh_port: ports[0],
                 page_port: ports[1],
+                tpm: self.tpm,
             })
         };
         let machines: Vec<MachinePlan> =
@@ -360,6 +365,13 @@ mod tests {
         assert_eq!(machines(&plan), expected);
         assert_eq!(plan.wires[0].ends.len(), 2);
         assert_eq!(plan.witness, None);
+        assert!(plan.machines.iter().all(|machine| !machine.tpm));
+    }
+
+    #[test]
+    fn a_tpm_is_for_every_machine() {
+        let plan = plan("--tpm --workers 1").unwrap();
+        assert!(plan.machines.len() == 4 && plan.machines.iter().all(|machine| machine.tpm));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! `duetd boot` on folders that play machines: first boots and power cuts; bad seeds in [`refused`], the
-//! seed's secrets in [`kept_secrets`].
+//! seed's secrets in [`kept_secrets`], and with a TPM in [`sealed`].
 #![allow(clippy::unwrap_used)]
 
 mod kept_secrets;
 mod refused;
+mod sealed;
 
 use std::cell::RefCell;
 use std::fs;
@@ -41,6 +42,20 @@ struct Toy {
     esp_is_open: RefCell<bool>,
     /// Whether the power goes off while ssh-keygen runs.
     cut: RefCell<bool>,
+    tpm: RefCell<Tpm>,
+}
+
+/// What plays the machine's TPM.
+#[derive(Default)]
+enum Tpm {
+    #[default]
+    None,
+    /// It works, and is this one: another does not open what it sealed.
+    Chip(u8),
+    /// It answers each question with an error.
+    Broken,
+    /// It seals, and what it sealed opens as something else.
+    Forgetful,
 }
 
 impl Toy {
@@ -56,6 +71,7 @@ impl Toy {
             keys_made: RefCell::default(),
             esp_is_open: RefCell::default(),
             cut: RefCell::default(),
+            tpm: RefCell::default(),
         }
     }
 
@@ -156,6 +172,34 @@ impl Machine for Toy {
         fs::write(file.with_extension("pub"), format!("ssh-ed25519 AAA{count}\n")).unwrap();
         Ok(())
     }
+
+    fn seal(&self, secret: &[u8]) -> Result<Option<Vec<u8>>, AskError> {
+        match *self.tpm.borrow() {
+            Tpm::None => Ok(None),
+            Tpm::Broken => Err(refused()),
+            Tpm::Forgetful => Ok(Some(b"rubbish".to_vec())),
+            Tpm::Chip(key) => {
+                let hidden = secret.iter().map(|byte| byte ^ 0x80 ^ key);
+                Ok(Some(std::iter::once(key).chain(hidden).collect()))
+            }
+        }
+    }
+
+    fn unseal(&self, sealed: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, AskError> {
+        match (&*self.tpm.borrow(), sealed.split_first()) {
+            (Tpm::None, _) => Ok(None),
+            (Tpm::Chip(key), Some((by, hidden))) if key == by => {
+                let opened: Vec<u8> = hidden.iter().map(|byte| byte ^ 0x80 ^ key).collect();
+                Ok(Some(opened.into()))
+            }
+            (Tpm::Forgetful, _) => Ok(Some(b"something else".to_vec().into())),
+            (Tpm::Chip(_) | Tpm::Broken, _) => Err(refused()),
+        }
+    }
+}
+
+fn refused() -> AskError {
+    AskError::Late { program: "systemd-creds".into(), limit: Duration::from_secs(30) }
 }
 
 /// The secrets of room a of the site or, for 1, of another one; the same in all tests of a run.
@@ -254,7 +298,9 @@ fn a_good_seed_makes_the_machine_what_it_says() {
             "seed_expires": null
           },
           "host_key": "SHA256:ZiPzUbFlG8djQZjMeWX1IkY6UwYt7JbemShta25AEZY",
-          "problems": []
+          "secrets": "file",
+          "problems": [],
+          "notices": []
         }"#]]
     .assert_eq(&text);
 }

@@ -124,6 +124,7 @@ fn the_json_has_its_documented_form() {
             }
           },
           "ssh_host_key": "SHA256:HjqhhQ7O3Ppg6ucQ+aCZOJPVz37DZuRUTicbMyZwRaM",
+          "secrets": "sealed",
           "components": [
             {
               "name": "k3s",
