@@ -47,6 +47,7 @@ fn both_rooms_say_who_they_are_and_remember() {
 }
 
 #[test]
+#[ignore = "four boots; `make soak`"]
 fn what_one_tpm_sealed_another_does_not_open() {
     let demo = demo();
     let mut machines = Machines::one_with_tpm("sealed", &demo.rooms[0].disk(), &login_key(demo));
