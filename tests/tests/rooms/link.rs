@@ -76,12 +76,16 @@ fn without_a_witness_nobody_goes_on() {
         for side in Side::BOTH {
             let count = load.book.acknowledged(side, begun + LEASES, load.book.now());
             assert_eq!(count, 0, "room {} goes on without a grant", side.letter());
-            let refusal = site.status(side).unwrap()["refusal"].to_string();
+            let status = site.status(side).unwrap();
+            assert_eq!(status["role"], "waits", "{status:#}");
+            let refusal = status["refusal"].to_string();
             assert!(refusal.contains("the authority does not answer"), "{refusal}");
         }
         site.cables.plug(Cable::Link);
         load.writes_go_on(&site, Side::A);
         load.writes_go_on(&site, Side::B);
+        let leads = Side::BOTH.map(|side| site.status(side).unwrap()["role"] == "leads");
+        assert!(leads[0] != leads[1], "one leads again: {leads:?}");
         site.witness.as_mut().unwrap().go_on();
         load.finish(&site);
     });

@@ -19,8 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long after the start, in seconds, the rooms may take to find each other.
 const FINDING_PATIENCE_S: u64 = 180;
 
-/// The page `/duet/pair` of this machine's store.
-pub(crate) fn ask() -> Result<Value, String> {
+/// What the store says, its page `/duet/pair`; or why it does not say.
+pub(crate) type Answer = Result<Value, String>;
+
+/// The page of this machine's store.
+pub(crate) fn ask() -> Answer {
     let answer = endpoint::within(async {
         let page = client::page(STORE, None, http::Method::GET, "/duet/pair");
         let late = |_| miette::miette!("no answer in {} s", PATIENCE.as_secs());
@@ -31,7 +34,7 @@ pub(crate) fn ask() -> Result<Value, String> {
 }
 
 /// What a person should know of it.
-pub(super) fn findings(page: &Result<Value, String>, uptime_s: u64, found: &mut Vec<Finding>) {
+pub(super) fn findings(page: &Answer, uptime_s: u64, found: &mut Vec<Finding>) {
     let page = match page {
         Ok(page) => page,
         Err(_) if uptime_s < judge::START_PATIENCE_S => return,
@@ -85,10 +88,9 @@ pub(super) fn findings(page: &Result<Value, String>, uptime_s: u64, found: &mut 
     }
 }
 
-/// Whether this room answers its clients. One that is to lead and acknowledges nothing, since nobody lets
-/// it, says why.
+/// Whether this room answers its clients. A refusal alone says nothing: it may be the answer to a person.
 fn serves(page: &Value) -> bool {
-    page["role"] != "waits" && page["refusal"].is_null()
+    page["role"] != "waits"
 }
 
 /// Whether the two rooms have ever become one.
@@ -97,7 +99,7 @@ pub(super) fn is_formed(page: &Value) -> bool {
 }
 
 /// Whether the rooms may still be finding each other after the start.
-pub(super) fn is_forming(page: &Result<Value, String>, uptime_s: u64) -> bool {
+pub(super) fn is_forming(page: &Answer, uptime_s: u64) -> bool {
     let formed = page.as_ref().is_ok_and(is_formed);
     !formed && uptime_s < FINDING_PATIENCE_S
 }
@@ -214,9 +216,13 @@ mod tests {
                                  "authority": { "kind": "witness", "trouble": "no answer" } }));
         assert_eq!(codes(Ok(waits), 10), ["pair.waits", "pair.authority"]);
         // It was to lead, and neither the other room nor the witness hears it.
-        let cut = with(json!({ "refusal": "the witness does not answer" }));
+        let cut = with(json!({ "role": "waits", "refusal": "the witness does not answer" }));
         assert_eq!(rooms(&cut), "this one waits; the last decision, 7, was for A");
         assert_eq!(codes(Ok(cut), 10), ["pair.waits"]);
+        // A person asked for a hand-over that could not be: the room leads on.
+        let asked = with(json!({ "refusal": "the other room took too long to take over" }));
+        assert_eq!(rooms(&asked), "A leads, both in sync (decision 7)");
+        assert_eq!(codes(Ok(asked), 1000), [""; 0]);
         let stuck = with(json!({ "disk_stuck": true }));
         assert_eq!(codes(Ok(stuck), 10), ["store.disk"]);
     }

@@ -215,13 +215,13 @@ mod tests {
         let both = said("leads-in-sync", "leads-alone");
         check(Goal::One(None), &both, "both lead");
         // It led when it was cut off from the other room and the witness.
-        let late = said("leads-refused", "leads-alone");
+        let late = said("leader-cut-off", "leads-alone");
         check(Goal::One(Some(Room::B)), &late, "");
         check(Goal::Waits(Room::A), &late, "");
         check(
             Goal::Alone(Room::A),
             &late,
-            "room a leads, in sync both: the authority does not answer: it \
+            "room a waits, in sync both: the authority does not answer: it \
             needs that, the peer, or an operator",
         );
     }

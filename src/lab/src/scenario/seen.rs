@@ -92,10 +92,9 @@ impl Pair {
         self.in_sync.as_deref().unwrap_or_default()
     }
 
-    /// Whether this room leads and may acknowledge. One that was cut off from everything leads by a decision
-    /// that may be an old one, and says with its refusal that it acknowledges nothing.
+    /// Whether this room leads: one that may not acknowledge says that it waits.
     pub(super) fn goes_on(&self) -> bool {
-        self.role == Role::Leads && self.refusal.is_none()
+        self.role == Role::Leads
     }
 
     /// Why this room does not go on, if it says so.
@@ -116,7 +115,7 @@ pub(super) mod tests {
             "leads-in-sync" => include_str!("recorded/leads-in-sync.json"),
             "follows-in-sync" => include_str!("recorded/follows-in-sync.json"),
             "leads-alone" => include_str!("recorded/leads-alone.json"),
-            "leads-refused" => include_str!("recorded/leads-refused.json"),
+            "leader-cut-off" => include_str!("recorded/leader-cut-off.json"),
             "operator-leads" => include_str!("recorded/operator-leads.json"),
             "operator-waits" => include_str!("recorded/operator-waits.json"),
             other => panic!("{other} was not recorded"),

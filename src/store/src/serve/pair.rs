@@ -131,7 +131,7 @@ async fn status(server: &Server) -> Value {
     json!({
         "site": view.site,
         "room": view.room.to_string(),
-        "role": role(pair.role),
+        "role": role(&view),
         "epoch": register.map(|register| register.epoch),
         "leader": register.map(|register| register.leader.to_string()),
         "in_sync": register.map(|register| set(register.in_sync)),
@@ -184,9 +184,11 @@ fn survival(view: &View) -> Value {
     })
 }
 
-fn role(role: RoleView) -> &'static str {
-    match role {
-        RoleView::Leading => "leads",
+/// What a room does. A leader that has lost the other room, and is not let go on, only waits.
+fn role(view: &View) -> &'static str {
+    match view.pair.role {
+        RoleView::Leading if view.in_force => "leads",
+        RoleView::Leading => "waits",
         RoleView::Following { aligned: true } => "follows",
         RoleView::Following { aligned: false } => "joins",
         RoleView::Apart => "waits",

@@ -135,6 +135,7 @@ impl Drive {
             room: self.seat().place.room,
             site: self.seat().place.site.clone(),
             authority: self.replica.pair().authority(),
+            in_force: pair.lease.is_none_or(|lease| now < lease),
             index: at.index,
             revision: state.revision(),
             silent_for: pair.follower.map(|follower| now.since(follower.heard)),

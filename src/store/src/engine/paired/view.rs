@@ -17,6 +17,9 @@ pub struct View {
     pub pair: pair::View,
     /// Who grants.
     pub authority: pair::Authority,
+    /// A leader may acknowledge and read now: it is alone, or its lease has not run out. Always so of a room
+    /// that does not lead.
+    pub in_force: bool,
     /// The newest entry that readers see, and its revision.
     pub index: u64,
     /// See `index`.
