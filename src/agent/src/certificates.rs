@@ -16,7 +16,6 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
-use site::{Label, Room};
 
 /// More than any file of certificates has.
 const LONGEST: u64 = 256 << 10;
@@ -66,18 +65,6 @@ pub enum TlsError {
         help("does the key belong to the certificate? Both have the same public key then")
     )]
     Unfit(String),
-}
-
-/// The DNS name in the certificates of a room's machines.
-#[must_use]
-pub fn room_name(site: &Label, room: Room) -> String {
-    format!("room-{room}.{site}.duet.internal")
-}
-
-/// The DNS name in the certificate of a person who runs the site.
-#[must_use]
-pub fn operator_name(site: &Label) -> String {
-    format!("operator.{site}.duet.internal")
 }
 
 /// Such a name as TLS has it.

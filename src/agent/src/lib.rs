@@ -12,10 +12,12 @@ pub mod discovery;
 pub mod kubernetes;
 pub mod page;
 pub mod picture;
+mod place;
 pub mod render;
 mod settings;
+mod url;
 pub mod view;
 
-pub use certificates::{Files, TlsError, operator_name, room_name};
+pub use certificates::{Files, TlsError};
 pub use settings::Settings;
 pub use view::View;

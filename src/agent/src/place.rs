@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// Makes `path` hold `text`, readable by all, and its folder if there is none. Nothing is synced: the files
 /// lie in `/run`, and are made anew at each boot.
-pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     }

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use site::pair::{Authority, Witness};
 use site::{Role, Seed};
 
-use crate::Settings;
+use crate::discovery::PEERS;
+use crate::{Settings, url};
 
 /// Where a control machine's store listens for the other room's: the port of etcd's peers (IANA).
 pub const STORE_PORT: u16 = 2380;
@@ -18,9 +19,6 @@ pub const AUTHORITY_FILE: &str = "/run/duet/ca.crt";
 
 /// The certificate of the witness' authority, where there is a witness.
 pub const WITNESS_AUTHORITY_FILE: &str = "/run/duet/witness-ca.crt";
-
-/// Where the agent writes down where the other room may be, for the store.
-pub const PEERS_FILE: &str = "/run/duet-agent/peers";
 
 /// What the agent is told.
 pub fn settings(seed: &Seed) -> Settings {
@@ -47,11 +45,8 @@ pub fn store(seed: &Seed, own: &str) -> Option<String> {
         return None;
     }
     let credentials = "/run/credentials/duet-store.service";
-    let url = |host: &site::Host| match host.ip() {
-        Some(address) if address.is_ipv6() => format!("https://[{host}]:{STORE_PORT}"),
-        _ => format!("https://{host}:{STORE_PORT}"),
-    };
-    let peers: Vec<String> = seed.hosts(seed.room.other()).iter().map(url).collect();
+    let other = seed.hosts(seed.room.other());
+    let peers: Vec<String> = other.iter().map(|host| url::of(host.as_str(), STORE_PORT)).collect();
     let mut text = format!("{}\n\n# What this site's seed says.\n", own.trim_end());
     let mut set = |name: &str, value: String| {
         // What stands here was checked by `site`: no quote and no line feed is in it.
@@ -65,7 +60,7 @@ pub fn store(seed: &Seed, own: &str) -> Option<String> {
     if !peers.is_empty() {
         set("peer-urls", list(&peers));
     }
-    set("peer-urls-file", quoted(PEERS_FILE));
+    set("peer-urls-file", quoted(PEERS));
     set("peer-cert-file", quoted(&format!("{credentials}/node.crt")));
     set("peer-key-file", quoted(&format!("{credentials}/node.key")));
     set("peer-trusted-ca-file", quoted(AUTHORITY_FILE));

@@ -157,8 +157,8 @@ fn load_settings(path: &Path) -> Result<Settings, SettingsError> {
 /// This node's status, as `duetd status --json` prints it.
 fn look_at(root: Root) -> look::Status {
     let mut looker = Looker::new(root);
-    Box::new(move || {
-        let status = Status::of(&looker.look(Instant::now()));
+    Box::new(move |page| {
+        let status = Status::of(&looker.look(Instant::now(), || page));
         serde_json::to_value(status).unwrap_or_default()
     })
 }

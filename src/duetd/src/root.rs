@@ -73,7 +73,7 @@ pub(crate) const VERDICT: &str = "/run/duet/health.json";
 /// The agent's own folder, which systemd makes for it.
 pub(crate) const AGENT_FOLDER: &str = "/run/duet-agent";
 /// Left by the agent: who is on the wire.
-pub(crate) const NEIGHBOURS: &str = "/run/duet-agent/neighbours.json";
+pub(crate) const NEIGHBOURS: &str = agent::discovery::NEIGHBOURS;
 /// Who may log in.
 pub(crate) const AUTHORIZED_KEYS: &str = "/run/duet/ssh/authorized_keys";
 /// systemd-networkd's settings of this boot.

@@ -9,7 +9,7 @@ use crate::notify::Notifier;
 use crate::root::Root;
 use crate::screen::{self, Page};
 use crate::status::collect::Looker;
-use crate::status::{Seen, Status, judge};
+use crate::status::{Seen, Status, judge, pair};
 use crate::tty::{CONSOLES, Console};
 
 /// How often the machine is looked at: soon enough for a person who has just plugged in a cable.
@@ -32,7 +32,7 @@ pub(crate) fn run(root: &Root) -> Result<ExitCode, miette::Report> {
     }
     let mut state = "READY=1\nWATCHDOG=1";
     loop {
-        let seen = looker.look(Instant::now());
+        let seen = looker.look(Instant::now(), pair::ask);
         screens.show(&seen);
         // Systemd's own bound on this service's silence is WatchdogSec= in its unit.
         if let Err(error) = notifier.say(state) {

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use site::keys::room_name;
 use site::{Label, Room};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -21,7 +22,7 @@ use tokio_rustls::TlsConnector;
 
 pub use target::{BadTarget, Target};
 
-use crate::certificates::{Files, TlsError, dns, has_name, room_name};
+use crate::certificates::{Files, TlsError, dns, has_name};
 
 /// How long making a connection may take.
 const CONNECT: Duration = Duration::from_secs(4);

@@ -14,11 +14,10 @@ mod candidates;
 mod neighbours;
 #[cfg(test)]
 mod neighbours_tests;
-mod place;
 mod report;
 mod wire;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::{Duration, Instant, SystemTime};
@@ -32,7 +31,7 @@ pub use announcement::{Address, Announcement, Id, Malformed};
 pub use neighbours::{CONFIRMED, KEPT, MOST, Neighbours, Own, SILENT};
 pub use report::{Files, Kind, Level, Neighbour, Problem, Report};
 
-use crate::Settings;
+use crate::{Settings, place, url};
 use wire::{Event, Wire};
 
 /// Where the candidates for the other room's control machine are written, for the store's `peer-urls-file`.
@@ -110,7 +109,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) {
     let own = announcement_of(settings, places.id);
-    let set = settings.other_room.iter().map(|host| url(host, settings.store_port)).collect();
+    let set = settings.other_room.iter().map(|host| url::of(host, settings.store_port)).collect();
     let identity = Own { id: own.id, site: own.site.clone(), room: own.room, role: own.role };
     let neighbours = Neighbours::new(Instant::now(), Some(identity), set);
     let mut ear = Ear::new(neighbours, Some(own), places.loopback, settings.discovery);
@@ -159,15 +158,6 @@ fn announcement_of(settings: &Settings, id: Option<Id>) -> Announcement {
         store_port: settings.store_port,
         page_port: settings.page_port,
         addresses: Vec::new(),
-    }
-}
-
-/// A host that was set, as a candidate: a name, an address, or an address of IPv6 with a zone.
-fn url(host: &str, port: u16) -> String {
-    let address = host.split('%').next().unwrap_or_default().parse::<IpAddr>();
-    match address {
-        Ok(IpAddr::V6(_)) => format!("https://[{host}]:{port}"),
-        _ => format!("https://{host}:{port}"),
     }
 }
 
@@ -316,18 +306,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-
-    #[test]
-    fn what_was_set_becomes_a_candidate() {
-        for (host, expected) in [
-            ("room-b.example.org", "https://room-b.example.org:2380"),
-            ("10.0.0.2", "https://10.0.0.2:2380"),
-            ("fd00::2", "https://[fd00::2]:2380"),
-            ("fe80::2%enp0s16", "https://[fe80::2%enp0s16]:2380"),
-        ] {
-            assert_eq!(url(host, 2380), expected);
-        }
-    }
 
     fn settings() -> Settings {
         Settings {

@@ -17,7 +17,7 @@ pub use render::render;
 
 use site::{Host, Kubernetes};
 
-use crate::Settings;
+use crate::{Settings, url};
 
 /// What `k3s server` is told, on a control machine.
 pub const SERVER_CONFIG: &str = "/run/duet/k3s/config.yaml";
@@ -63,8 +63,5 @@ pub fn chosen(host: &Host) -> String {
 }
 
 fn url(host: &Host) -> String {
-    match host.ip() {
-        Some(IpAddr::V6(address)) => format!("https://[{address}]:{PORT}"),
-        _ => format!("https://{host}:{PORT}"),
-    }
+    url::of(host.as_str(), PORT)
 }

@@ -6,9 +6,8 @@
 mod there;
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::Read as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,9 +31,12 @@ const STORE: Duration = Duration::from_secs(2);
 /// How much is read of a file that another part of Duet leaves in /run.
 const LONGEST_FILE: u64 = 256 << 10;
 
-/// Says how this node is: the JSON of `duetd status`. It may take a while, and is called on a thread of its
-/// own.
-pub type Status = Box<dyn FnMut() -> Value + Send>;
+/// What this machine's store says of the pair, or why it does not say.
+pub type Answer = Result<Value, String>;
+
+/// Says how this node is, given what its store says: the JSON of `duetd status`. It may take a while, and is
+/// called on a thread of its own.
+pub type Status = Box<dyn FnMut(Answer) -> Value + Send>;
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -102,15 +104,16 @@ async fn here(
     loop {
         tick.tick().await;
         let mut left_out = Vec::new();
-        let status = status.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            (*status.lock().unwrap_or_else(PoisonError::into_inner))()
-        });
-        let (looked, pair, events) = tokio::join!(
-            looked,
+        let (pair, events) = tokio::join!(
             store(settings.role, places.store, "/duet/pair"),
             store(settings.role, places.store, "/duet/pair/events"),
         );
+        // The store is asked once: what it says is part of the status, too.
+        let (status, page) = (status.clone(), pair.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            (*status.lock().unwrap_or_else(PoisonError::into_inner))(page)
+        })
+        .await;
         let mut missing = |what: &str, found: Result<Value, String>| {
             found.unwrap_or_else(|why| {
                 left_out.push(format!("{what}: {why}"));
@@ -160,15 +163,4 @@ fn text_file(path: &Path) -> Option<String> {
 
 fn json_file(path: &Path) -> Value {
     text_file(path).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
-}
-
-/// Leaves a file for the others on this machine: they see all of it or the one before. It lies in memory, so
-/// there is nothing to sync.
-fn leave(path: &Path, content: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o644).open(&fresh)?;
-    file.write_all(content)?;
-    drop(file);
-    fs::rename(fresh, path)
 }

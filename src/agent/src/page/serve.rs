@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
+use site::keys::{operator_name, room_name};
 use site::{Label, Room};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,7 +26,7 @@ use super::bundle::Bundler;
 use super::crowd::Crowd;
 use super::patience::Patient;
 use super::routes::{self, Hall, Visitor};
-use crate::certificates::{Files, Renewed, TlsError, dns, has_name, operator_name, room_name};
+use crate::certificates::{Files, Renewed, TlsError, dns, has_name};
 
 /// The largest head of a request: a browser's has some kilobytes.
 const HEAD: usize = 16 << 10;

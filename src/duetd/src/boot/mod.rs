@@ -1,9 +1,9 @@
 //! `duetd boot`: makes this machine what its seed says. Start at [`apply`].
 //!
 //! Everything per machine is written anew to /run at each boot, from the seed; what must persist, the
-//! site's key, the machine's own keys and the seed's secrets, lies in /var/lib/duet. So running this twice, or again after a
-//! power cut at any moment, ends in the same state. A step that fails is written down for the status
-//! and the others go on: a node that can be reached can be repaired.
+//! site's key, the machine's own keys and the seed's secrets, lies in /var/lib/duet. So running this twice,
+//! or again after a power cut at any moment, ends in the same state. A step that fails is written down for
+//! the status and the others go on: a node that can be reached can be repaired.
 
 mod host_key;
 mod identity;

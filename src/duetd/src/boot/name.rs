@@ -24,8 +24,8 @@ const FORGOTTEN: [&str; 3] = [
     "03000200-0400-0500-0006-000700080009",
 ];
 
-/// How many digits follow what the seed says: two of ten thousand machines of one room have the same with a
-/// chance of three in a million each.
+/// How many digits follow what the seed says: of a hundred machines of one room, two have the same with a
+/// chance of 3 in 10,000.
 const DIGITS: usize = 6;
 
 /// What the seed says, or what it begins with and six digits that identify the hardware.

@@ -50,8 +50,8 @@ impl Looker {
         Looker { root, units: Remembered(None), clock: Remembered(None) }
     }
 
-    /// What there is to be seen now.
-    pub(crate) fn look(&mut self, now: Instant) -> Seen {
+    /// What there is to be seen now. `page` says what this machine's store says of the pair, if it has one.
+    pub(crate) fn look(&mut self, now: Instant, page: impl FnOnce() -> pair::Answer) -> Seen {
         let started = |units: &Units| units.is_active(STARTED);
         let units_age = if self.units.is(started) { UNITS_AGE } else { STARTING_UNITS_AGE };
         let units = self.units.get(now, units_age, systemd::units);
@@ -59,7 +59,7 @@ impl Looker {
         let clock_age = if synchronised { SYNCHRONISED_CLOCK_AGE } else { CLOCK_AGE };
         let clock = self.clock.get(now, clock_age, clock::tracking);
         let a_store = self.root.path(STORE_SETTINGS).exists();
-        Seen { units, clock, pair: a_store.then(pair::ask), ..self.glance() }
+        Seen { units, clock, pair: a_store.then(page), ..self.glance() }
     }
 
     /// What there is to be seen without asking another program.
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn this_machine_can_be_looked_at() {
-        let seen = Looker::new(Root::new("/")).look(Instant::now());
+        let seen = Looker::new(Root::new("/")).look(Instant::now(), pair::ask);
         assert!(!seen.hostname.is_empty());
         assert!(seen.storage.used_bytes + seen.storage.free_bytes > 0);
     }

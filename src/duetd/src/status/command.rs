@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::termios::tcgetwinsize;
 
 use super::collect::Looker;
-use super::{Health, Status};
+use super::{Health, Status, pair};
 use crate::console;
 use crate::root::Root;
 use crate::screen::{self, Page};
@@ -17,7 +17,7 @@ const WIDTHS: std::ops::RangeInclusive<usize> = 60..=100;
 
 /// Prints the status.
 pub(crate) fn status(root: &Root, json: bool) -> Result<ExitCode, miette::Report> {
-    let status = Status::of(&Looker::new(root.clone()).look(Instant::now()));
+    let status = Status::of(&Looker::new(root.clone()).look(Instant::now(), pair::ask));
     let text = if json {
         let text = serde_json::to_string_pretty(&status)
             .map_err(|error| miette::miette!("cannot write the status as JSON: {error}"))?;
@@ -51,7 +51,7 @@ pub(crate) fn watch(root: &Root) -> Result<ExitCode, miette::Report> {
     let mut looker = Looker::new(root.clone());
     console::answer("\x1b[2J")?;
     loop {
-        let status = Status::of(&looker.look(Instant::now()));
+        let status = Status::of(&looker.look(Instant::now(), pair::ask));
         let rows = tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row));
         let text = screen::render(&status, page());
         // A line more than the terminal has would scroll it.

@@ -275,7 +275,7 @@ pub(crate) struct Seen {
     /// What is odd on the wire, and worth a look.
     pub neighbours: Vec<Problem>,
     /// What the store says of the pair; nothing where there is none.
-    pub pair: Option<Result<Value, String>>,
+    pub pair: Option<pair::Answer>,
     /// See [`Status::components`].
     pub components: Vec<Component>,
 }

@@ -10,6 +10,7 @@ use rcgen::{
 };
 use zeroize::Zeroizing;
 
+use super::leaf::{Leaf, Says};
 use super::{KeyError, one_pem_block, to_pem};
 use crate::text::text_serde;
 use crate::{Label, Room, Timestamp};
@@ -43,7 +44,7 @@ pub struct Certificate(Vec<u8>);
 
 /// How long the site's certificate is valid: longer than the machines last, since every machine has
 /// it in its seed.
-pub(super) const VALID_DAYS: u32 = 20 * 365;
+const VALID_DAYS: u32 = 20 * 365;
 
 /// The years from which on certificates are valid. A machine whose clock has stopped must be able to
 /// join, and when a certificate began tells nothing that anybody relies on.
@@ -96,7 +97,7 @@ impl Authority {
 
     /// It, ready to sign.
     pub(super) fn issuer(&self) -> Result<Issuer<'static, KeyPair>, KeyError> {
-        issuer(&self.certificate, &self.key, CERTIFICATE)
+        issuer(&self.certificate, &self.key)
     }
 
     /// Reads the contents of `ca.crt` and `ca.key`, which must belong together.
@@ -126,24 +127,16 @@ impl RoomAuthority {
         machine: &Label,
         now: Timestamp,
     ) -> Result<MachineCertificate, KeyError> {
-        let failed = |_| KeyError::Generate("a machine's certificate");
-        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
         let room = room_name(site, room);
-        let mut params = CertificateParams::new(vec![room.clone(), format!("{machine}.{room}")])
-            .map_err(failed)?;
-        (params.not_before, params.not_after) = validity(now);
-        params.distinguished_name = name(machine.as_str());
-        params.use_authority_key_identifier_extension = true;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let own = issuer(&self.certificate, &self.key, CERTIFICATE)?;
-        let certificate = params.signed_by(&pair, &own).map_err(failed)?;
-        let leaf = Certificate(certificate.der().to_vec());
-        Ok(MachineCertificate {
-            chain: format!("{leaf}{}", self.certificate),
-            key: Zeroizing::new(to_pem("PRIVATE KEY", &Zeroizing::new(pair.serialize_der()))),
-        })
+        let says = Says {
+            what: "a machine's certificate",
+            title: machine.as_str(),
+            names: vec![room.clone(), format!("{machine}.{room}")],
+            ends: &[ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+        };
+        let own = issuer(&self.certificate, &self.key)?;
+        let Leaf { certificate, key } = Leaf::signed(&own, says, now)?;
+        Ok(MachineCertificate { chain: format!("{certificate}{}", self.certificate), key })
     }
 
     /// Reads a certificate and its key, which must belong together.
@@ -189,15 +182,11 @@ pub(super) fn name(common: &str) -> DistinguishedName {
 }
 
 /// A certificate and its key, ready to sign.
-fn issuer(
-    certificate: &Certificate,
-    key: &[u8],
-    what: &'static str,
-) -> Result<Issuer<'static, KeyPair>, KeyError> {
+fn issuer(certificate: &Certificate, key: &[u8]) -> Result<Issuer<'static, KeyPair>, KeyError> {
     let pair = KeyPair::try_from(key);
     let pair = pair.map_err(|_| KeyError::Form { what: KEY, reason: "it holds no key" })?;
     Issuer::from_ca_cert_der(&certificate.0.as_slice().into(), pair)
-        .map_err(|_| KeyError::Form { what, reason: "it is not an authority's" })
+        .map_err(|_| KeyError::Form { what: CERTIFICATE, reason: "it is not an authority's" })
 }
 
 /// A certificate and a key that belong together.

@@ -2,6 +2,7 @@
 //! own type. What is kept of a secret is wiped when it is dropped, and no `Debug` shows it.
 
 mod authority;
+mod leaf;
 mod mode;
 mod operator;
 mod release;
@@ -12,7 +13,7 @@ mod witness;
 
 pub use authority::{Authority, Certificate, MachineCertificate, RoomAuthority, room_name};
 pub use mode::{ExposedKey, check_mode};
-pub use operator::Operator;
+pub use operator::{Operator, operator_name};
 pub use release::{KeyId, PublicKey, ReleaseKey};
 pub use token::JoinToken;
 pub use witness::WitnessKeys;
@@ -163,7 +164,7 @@ impl SiteKeys {
             ),
             file(
                 OPERATOR_CERTIFICATE,
-                text(self.operator.certificate().to_owned()),
+                text(self.operator.certificate().to_string()),
                 PUBLIC,
                 "belongs to operator.key. Anybody may have it.",
             ),

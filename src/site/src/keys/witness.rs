@@ -3,21 +3,18 @@
 
 use std::fmt;
 
-use rcgen::{
-    CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256,
-};
+use rcgen::ExtendedKeyUsagePurpose;
 use zeroize::Zeroizing;
 
-use super::authority::{self, Authority};
-use super::{Certificate, KeyError, KeyFile, PUBLIC, SECRET, to_pem};
+use super::leaf::{Leaf, Says};
+use super::{Authority, Certificate, KeyError, KeyFile, PUBLIC, SECRET};
 use crate::Timestamp;
 
 /// The name in a witness' certificate, if the site file says no other.
 const NAME: &str = "witness.duet.internal";
 
-/// What a new witness needs. The key of its authority is not kept: with the certificate goes the
-/// authority, as one.
+/// What a new witness needs. The key of its authority is not kept: it has signed the one certificate that it
+/// is for.
 pub struct WitnessKeys {
     authority: Certificate,
     certificate: Certificate,
@@ -27,22 +24,15 @@ pub struct WitnessKeys {
 impl WitnessKeys {
     /// Makes new keys, good for twenty years from `now` on.
     pub fn generate(now: Timestamp) -> Result<WitnessKeys, KeyError> {
-        let failed = |_| KeyError::Generate("a witness' certificate");
         let signer = Authority::titled("witness authority", now)?;
-        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
-        let mut params = CertificateParams::new(vec![NAME.to_owned()]).map_err(failed)?;
-        (params.not_before, params.not_after) = authority::validity(now);
-        params.distinguished_name = authority::name("witness");
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.use_authority_key_identifier_extension = true;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let certificate = params.signed_by(&pair, &signer.issuer()?).map_err(failed)?;
-        Ok(WitnessKeys {
-            authority: signer.certificate().clone(),
-            certificate: Certificate::from_der(certificate.der()),
-            key: Zeroizing::new(to_pem("PRIVATE KEY", &Zeroizing::new(pair.serialize_der()))),
-        })
+        let says = Says {
+            what: "a witness' certificate",
+            title: "witness",
+            names: vec![NAME.to_owned()],
+            ends: &[ExtendedKeyUsagePurpose::ServerAuth],
+        };
+        let Leaf { certificate, key } = Leaf::signed(&signer.issuer()?, says, now)?;
+        Ok(WitnessKeys { authority: signer.certificate().clone(), certificate, key })
     }
 
     /// The certificate of its authority, which goes into the site file.

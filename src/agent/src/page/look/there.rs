@@ -7,11 +7,11 @@ use serde_json::json;
 use site::{Label, Room};
 use tokio::task::JoinSet;
 
-use super::{Places, leave, text_file};
-use crate::Settings;
+use super::{Places, text_file};
 use crate::ask::{AskError, Asker, Question, Target};
 use crate::certificates::Files;
 use crate::view::{FORMAT, LONGEST, NodeView, View};
+use crate::{Settings, place};
 
 /// How often it is asked.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -58,7 +58,7 @@ pub(super) async fn run(settings: &Settings, places: &Places, there: &Mutex<Ther
         if let Ok(node) = &asked {
             let heard = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             let file = json!({ "format": FORMAT, "heard": heard, "there": node });
-            if let Err(error) = leave(&places.there(), file.to_string().as_bytes()) {
+            if let Err(error) = place::write(&places.there(), &file.to_string()) {
                 tracing::debug!(%error, "what is known of the other room cannot be left");
             }
         }
