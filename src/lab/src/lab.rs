@@ -433,6 +433,16 @@ fn refuse_running(places: &Places, plan: &LabPlan) -> Result<(), LabError> {
     Err(LabError::Up { dir: places.dir().into(), running: list(running.into_iter()) })
 }
 
+/// Removes a directory of the lab's and all that is in it, if it is there.
+pub(crate) fn remove_dir(dir: &Path) -> Result<(), LabError> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(LabError::system("remove", dir)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Removes a directory of the lab's, unless something else lies in it.
 pub(crate) fn remove_empty_dir(dir: &Path) {
     let _ = fs::remove_dir(dir);

@@ -2,12 +2,12 @@
 //! [`Lab::witness_start`]. Machines reach it by a cable each (`third-a1`), which [`Lab::cut_link`] cuts.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::process::{Command, Stdio};
 
 use crate::daemon::{Daemon, Ready};
-use crate::lab::{Leave, remove_empty_dir};
+use crate::lab::{Leave, remove_dir, remove_empty_dir};
 use crate::notes;
 use crate::plan::{LabPlan, WITNESS, WitnessPlan};
 use crate::status::WitnessStatus;
@@ -59,12 +59,7 @@ pub(crate) fn come_up(plan: &LabPlan, places: &Places) -> Result<(), LabError> {
     let Some(witness) = &plan.witness else { return Ok(()) };
     let daemon = daemon(witness, places);
     let data = &daemon.places.data;
-    match fs::remove_dir_all(data) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(LabError::system("empty", data)(error));
-        }
-        _ => {}
-    }
+    remove_dir(data)?;
     let made = DirBuilder::new().recursive(true).mode(0o700).create(data);
     made.map_err(LabError::system("make", data))?;
     let mut add = Command::new(&witness.program);
@@ -85,12 +80,7 @@ pub(crate) fn end(plan: &LabPlan, places: &Places, leave: Leave) -> Result<(), L
     let daemon = daemon(witness, places);
     daemon.kill()?;
     let data = &daemon.places.data;
-    match fs::remove_dir_all(data) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(LabError::system("remove", data)(error));
-        }
-        _ => {}
-    }
+    remove_dir(data)?;
     if leave == Leave::Nothing {
         notes::remove(&daemon.places.log)?;
     }

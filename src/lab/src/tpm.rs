@@ -3,12 +3,12 @@
 //! the machine's remains are cleared. What it holds stays, as in a chip, until the machine becomes a new one.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::daemon::{Daemon, Ready};
-use crate::lab::{Leave, remove_empty_dir};
+use crate::lab::{Leave, remove_dir, remove_empty_dir};
 use crate::places::{MachinePlaces, TpmPlaces};
 use crate::{LabError, Tools, notes};
 
@@ -32,13 +32,7 @@ pub(crate) fn clear(machine: &str, own: &MachinePlaces) -> Result<(), LabError> 
 
 /// Makes the machine's next TPM one that was never used.
 pub(crate) fn forget(own: &MachinePlaces) -> Result<(), LabError> {
-    let data = &own.tpm.daemon.data;
-    match fs::remove_dir_all(data) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(LabError::system("remove", data)(error))
-        }
-        _ => Ok(()),
-    }
+    remove_dir(&own.tpm.daemon.data)
 }
 
 /// Removes what is left of the TPM of a machine that is off.

@@ -289,8 +289,13 @@ impl<'l> Runner<'l> {
         let words = self.ssh(room)?(command);
         let (program, arguments) = words.split_first().ok_or_else(|| "no ssh".to_owned())?;
         let mut ssh = Command::new(program);
-        ssh.args(arguments).stdin(Stdio::null()).stderr(Stdio::null());
+        ssh.args(arguments).stdin(Stdio::null());
         let output = ssh.output().map_err(|error| format!("ssh does not start: {error}"))?;
+        if output.stdout.is_empty() && !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let last = said.trim().lines().next_back().unwrap_or("nothing was said");
+            return Err(format!("`{command}` in room {room} failed: {last}").into());
+        }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
