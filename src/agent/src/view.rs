@@ -135,7 +135,8 @@ impl NodeView {
 }
 
 /// Ages and measurements: they differ whenever somebody looks.
-const RESTLESS: [&str; 10] = [
+const RESTLESS: [&str; 11] = [
+    "at_s",
     "uptime_s",
     "heard_s",
     "heard_seconds_ago",

@@ -69,6 +69,41 @@ pub(crate) fn units() -> Result<Units, AskError> {
     Ok(Units::parse(&ask("/usr/bin/systemctl", &args, PATIENCE)?))
 }
 
+/// What systemd says of one unit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// See [`Unit::active`].
+    pub active: String,
+    /// See [`Unit::sub`].
+    pub sub: String,
+    /// What the unit said of itself last (sd_notify(3), `STATUS`).
+    pub says: Option<String>,
+    /// How often it was started again by itself.
+    pub restarts: u64,
+}
+
+impl Shown {
+    /// Reads the lines that `systemctl show` prints.
+    pub(crate) fn parse(lines: &str) -> Shown {
+        let value = |key: &str| {
+            let line = lines.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+            (!line.is_empty()).then(|| line.to_owned())
+        };
+        Shown {
+            active: value("ActiveState").unwrap_or_default(),
+            sub: value("SubState").unwrap_or_default(),
+            says: value("StatusText"),
+            restarts: value("NRestarts").and_then(|text| text.parse().ok()).unwrap_or_default(),
+        }
+    }
+}
+
+/// The unit as it is now; one that is not there is `inactive`.
+pub(crate) fn show(unit: &str) -> Result<Shown, AskError> {
+    let properties = "--property=ActiveState,SubState,StatusText,NRestarts";
+    Ok(Shown::parse(&ask("/usr/bin/systemctl", &["show", properties, unit], PATIENCE)?))
+}
+
 /// Begins an orderly restart of the machine.
 pub(crate) fn restart_machine() -> Result<(), AskError> {
     ask("/usr/bin/systemctl", &["--no-block", "reboot"], PATIENCE).map(drop)
@@ -101,6 +136,21 @@ multi-user.target       loaded    active     active       Multi-User System
         assert_eq!(units.get("plymouth-start.service").unwrap().sub, "dead");
         assert_eq!(names(units.failed().collect()), "chrony.service ssh.service");
         assert_eq!(names(units.starting().collect()), "duet-health.service ssh.service");
+    }
+
+    #[test]
+    fn what_one_unit_shows_is_read() {
+        let shown = Shown::parse(
+            "ActiveState=activating\nSubState=start-pre\nStatusText=It waits: x=y\nNRestarts=3\n",
+        );
+        let expected = Shown {
+            active: "activating".into(),
+            sub: "start-pre".into(),
+            says: Some("It waits: x=y".into()),
+            restarts: 3,
+        };
+        assert_eq!(shown, expected);
+        assert_eq!(Shown::parse("StatusText=\nNRestarts=[not set]\n"), Shown::default());
     }
 
     #[test]

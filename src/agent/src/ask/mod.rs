@@ -189,7 +189,10 @@ pub(crate) async fn plainly(
     tokio::time::timeout(question.patience, asked).await.map_err(late)?
 }
 
-async fn exchange<S>(socket: S, question: Question<'_>) -> Result<(StatusCode, Bytes), String>
+pub(crate) async fn exchange<S>(
+    socket: S,
+    question: Question<'_>,
+) -> Result<(StatusCode, Bytes), String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -38,20 +38,6 @@ impl Alike {
     }
 }
 
-/// A number for all of them: SHA-256, hexadecimal. Two rooms whose numbers are equal agree; others ask
-/// one another for the settings, and [`differences`] says which it is.
-pub fn kubernetes_digest(alike: &Alike) -> String {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    for (key, value) in &alike.0 {
-        // A length before each text, so that none can run into the next.
-        for text in [key, value] {
-            context.update(&(text.len() as u64).to_be_bytes());
-            context.update(text.as_bytes());
-        }
-    }
-    data_encoding::HEXLOWER.encode(context.finish().as_ref())
-}
-
 /// In which settings two rooms differ, in words; nothing if they agree. `theirs` may come from another
 /// release.
 pub fn differences(ours: &Alike, theirs: &Alike) -> Vec<String> {

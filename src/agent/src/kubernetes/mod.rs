@@ -1,19 +1,24 @@
-//! The place of a node in Kubernetes: what k3s is told, and what both rooms must tell it alike. Start at
-//! [`render`] and [`Alike`].
+//! The place of a node in Kubernetes: what k3s is told ([`render`]), what both rooms must tell it alike
+//! ([`Alike`]), and how it is ([`State`]).
 //!
-//! Pure: values give text; who writes the files is `duetd boot`. k3s keeps its state in the node's own
+//! Pure but for [`api`]: values give text; who writes the files is `duetd`. k3s keeps its state in the node's own
 //! store, always: its embedded etcd (`cluster-init`) is never asked for.
 
 mod alike;
+pub mod api;
 mod render;
+mod state;
 #[cfg(test)]
 mod tests;
+mod told;
 
 use std::net::IpAddr;
 use std::path::Path;
 
-pub use alike::{Alike, differences, kubernetes_digest};
+pub use alike::{Alike, differences};
 pub use render::render;
+pub use state::{Member, Phase, STATE, State, words};
+pub use told::{IpVersion, TOLD, Told};
 
 use site::{Host, Kubernetes};
 
@@ -33,6 +38,12 @@ pub const SERVERS: &str = "/run/duet/k3s/servers";
 /// [`AGENT_CONFIG`], and of a value that is there twice the later counts (k3s' "Configuration Options",
 /// "Configuration File").
 pub const CHOSEN: &str = "/run/duet/k3s/agent.yaml.d/server.yaml";
+
+/// What a machine found of its own addresses: read after [`SERVER_CONFIG`], as [`CHOSEN`] is.
+pub const SERVER_ADDRESS: &str = "/run/duet/k3s/config.yaml.d/address.yaml";
+
+/// The same, on a worker.
+pub const AGENT_ADDRESS: &str = "/run/duet/k3s/agent.yaml.d/address.yaml";
 
 /// The port of Kubernetes' API and of joining: k3s' own.
 pub const PORT: u16 = 6443;
@@ -57,9 +68,25 @@ pub struct Facts<'a> {
     pub control: &'a [Host],
 }
 
-/// The text of [`CHOSEN`].
-pub fn chosen(host: &Host) -> String {
-    format!("# Written by `duetd kubernetes join`.\nserver: \"{}\"\n", url(host))
+/// The text of [`SERVER_ADDRESS`] and [`AGENT_ADDRESS`].
+pub fn found(addresses: &[IpAddr]) -> String {
+    let lines = addresses.iter().map(|address| format!("  - \"{address}\"\n"));
+    format!("# Written by duetd when k3s was started.\nnode-ip:\n{}", lines.collect::<String>())
+}
+
+/// The text of [`CHOSEN`]: where to join, and the file with the token that names the cluster's authority.
+pub fn chosen(host: &Host, token_file: &Path) -> String {
+    let token_file = token_file.display();
+    format!(
+        "# Written by `duetd kubernetes join`.\nserver: \"{}\"\ntoken-file: \"{token_file}\"\n",
+        url(host)
+    )
+}
+
+/// k3s' token with the hash of the cluster's authority: a machine that has it joins no other cluster, and
+/// shows its secret to nobody else (k3s' "Token", "Secure").
+pub fn token(authority: &str, secret: &str) -> String {
+    format!("K10{authority}::server:{secret}\n")
 }
 
 fn url(host: &Host) -> String {

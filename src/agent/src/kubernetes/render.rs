@@ -112,7 +112,7 @@ fn node(yaml: &mut Yaml, facts: &Facts<'_>) {
 
 /// The machine's address of each IP version that pods have, the preferred one first; none if one of them
 /// is not known, since k3s then has to find all of them.
-fn addresses(facts: &Facts<'_>) -> Vec<IpAddr> {
+pub(super) fn addresses(facts: &Facts<'_>) -> Vec<IpAddr> {
     let of = |ipv4: bool| facts.addresses.iter().find(|own| own.is_ipv4() == ipv4).copied();
     let versions = facts.kubernetes.cluster_cidr.iter().map(|range| range.is_ipv4());
     versions.map(of).collect::<Option<Vec<_>>>().unwrap_or_default()

@@ -6,6 +6,7 @@ use site::Room;
 use super::headline::unheard;
 use super::words::{clean, room as named, room_first, seen_from_outside, sentence, text};
 use super::{Known, Tone, third};
+use crate::kubernetes::{Alike, differences};
 use crate::view::OLD_AFTER_S;
 
 /// More are counted and no longer shown.
@@ -31,6 +32,7 @@ pub(super) fn of(known: &Known<'_>) -> Vec<Found> {
         stores(known, room, &mut found);
         nodes(known, room, &mut found);
     }
+    kubernetes(known, &mut found);
     wire(known, &mut found);
     found.sort_by_key(|found| std::cmp::Reverse(found.tone));
     found.truncate(MOST);
@@ -122,6 +124,25 @@ fn nodes(known: &Known<'_>, room: Room, found: &mut Vec<Found>) {
             cure: text(&finding["cure"]),
         });
     }
+}
+
+/// What k3s is told in one room and not in the other, though it must be equal.
+fn kubernetes(known: &Known<'_>, found: &mut Vec<Found>) {
+    let alike = |room| {
+        let (node, _) = known.node(room)?;
+        serde_json::from_value::<Alike>(node.status["kubernetes"]["alike"].clone()).ok()
+    };
+    let (Some(ours), Some(theirs)) = (alike(known.here), alike(known.here.other())) else { return };
+    found.extend(differences(&ours, &theirs).into_iter().map(|difference| Found {
+        tone: Tone::Bad,
+        place: "Kubernetes".to_owned(),
+        what: sentence(&clean(&difference)),
+        cure: Some(
+            "Both rooms must be told the same: build both rooms' images from the same site file and the \
+             same release, and write them anew, one room after the other."
+                .to_owned(),
+        ),
+    }));
 }
 
 /// What was heard on the wire and is none of this site's.

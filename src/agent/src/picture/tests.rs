@@ -134,6 +134,28 @@ fn the_authority_is_named_as_it_is() {
 }
 
 #[test]
+fn rooms_that_tell_kubernetes_something_else_are_found() {
+    let mut view = read(IN_SYNC);
+    let told = |cidr: &str| json!({ "alike": { "cluster-cidr": cidr }, "state": null });
+    view.here.status["kubernetes"] = told("10.42.0.0/16");
+    let mut there = view.there.clone().unwrap();
+    there.status["kubernetes"] = told("10.42.0.0/16");
+    view.there = Some(there.clone());
+    assert_eq!(Picture::of(&view).findings, []);
+    let fact = ("Kubernetes", "not known".to_owned());
+    assert!(Picture::of(&view).rooms[0].control.as_ref().unwrap().facts.contains(&fact));
+    there.status["kubernetes"] = told("10.44.0.0/16");
+    view.there = Some(there);
+    let [found] = &Picture::of(&view).findings[..] else {
+        panic!("{:?}", Picture::of(&view).findings)
+    };
+    assert_eq!(
+        (found.tone, found.what.as_str()),
+        (Tone::Bad, "Cluster-cidr is 10.42.0.0/16 here and 10.44.0.0/16 in the other room.")
+    );
+}
+
+#[test]
 fn whatever_comes_in_gives_a_picture() {
     for junk in [json!(null), json!([]), json!("x"), json!({ "node": 7, "findings": { "a": 1 } })] {
         let node = NodeView { status: junk.clone(), pair: junk.clone(), pair_events: junk.clone() };

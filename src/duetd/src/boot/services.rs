@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use agent::Settings;
-use agent::kubernetes::{self, AGENT_CONFIG, Facts, SERVER_CONFIG, SERVERS};
+use agent::kubernetes::{self, AGENT_CONFIG, Facts, SERVER_CONFIG, SERVERS, TOLD, Told};
 use agent::render::{self, AUTHORITY_FILE, WITNESS_AUTHORITY_FILE};
 use site::seed::Secrets;
 use site::{Host, Role, Seed};
@@ -23,7 +23,7 @@ const K3S: &str = "k3s";
 /// started.
 pub(super) fn write(root: &Root, known: Option<(&Seed, &Secrets)>) -> io::Result<()> {
     let of_stores = [STORE_SETTINGS, AGENT_SETTINGS, AUTHORITY_FILE, WITNESS_AUTHORITY_FILE];
-    for path in of_stores.into_iter().chain([SERVER_CONFIG, AGENT_CONFIG, SERVERS]) {
+    for path in of_stores.into_iter().chain([SERVER_CONFIG, AGENT_CONFIG, SERVERS, TOLD]) {
         durable::forget(&root.path(path))?;
     }
     let Some((seed, secrets)) = known else { return Ok(()) };
@@ -71,6 +71,8 @@ fn write_kubernetes(
         addresses: &addresses,
         control: &control,
     };
+    let told = serde_json::to_string_pretty(&Told::of(&facts)).map_err(io::Error::other)?;
+    durable::write(&root.path(TOLD), told.as_bytes(), 0o644)?;
     for (path, text, mode) in kubernetes::render(&facts) {
         durable::write(&root.path(path), text.as_bytes(), mode)?;
     }

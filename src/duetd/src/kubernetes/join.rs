@@ -1,36 +1,54 @@
-//! `duetd kubernetes join`: the control machine that a worker joins through.
+//! `duetd kubernetes join`: the control machine that a worker joins through. Start at [`Join::run`];
+//! [`candidates`] says who is asked.
 //!
 //! k3s takes one address to join at, and learns all control machines there; from then on its own load
 //! balancer changes between them. So the choice matters at each start only, and the one that answers is
-//! the right one.
+//! the right one. Whoever answers is first asked, as a machine of the site (mutual TLS), for the hash of the
+//! cluster's authority: with that hash, k3s shows the site's secret to this cluster alone.
 
 use std::fs;
 use std::io::Read;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use agent::kubernetes::{CHOSEN, PORT, SERVERS, chosen};
+use agent::ask::{Asker, Question, Target};
+use agent::kubernetes::{AGENT_ADDRESS, CHOSEN, PORT, SERVERS, chosen, token};
+use agent::view::LONGEST;
+use agent::{Files, Settings, View};
 use clap::Args;
-use site::Host;
+use serde_json::Value;
+use site::{Host, Room};
+use tokio::net::TcpStream;
+use zeroize::Zeroizing;
 
+use super::address::{self, NotYet};
 use super::talk::Talk;
 use super::{GivenUp, Patience};
-use crate::root::Root;
+use crate::root::{
+    AGENT_SETTINGS, IDENTITY_CERTIFICATE, IDENTITY_KEY, JOIN_TOKEN, NEIGHBOURS, Root,
+};
+use crate::store::endpoint;
 use crate::{console, durable};
 
 /// How long a machine may take to answer; one across a campus takes milliseconds.
 const CONNECT: Duration = Duration::from_secs(3);
 
+/// How long it may take to say how it is: one that is starting is busy.
+const ANSWER: Duration = Duration::from_secs(10);
+
 /// How long is waited before all are asked again.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Far more control machines than the two that a site has.
-const MOST_SERVERS: usize = 16;
+/// Far more places than the two control machines of a site have.
+const MOST_CANDIDATES: usize = 16;
 
-/// The list is never longer: each name has at most 253 bytes.
-const LONGEST_LIST: u64 = 64 << 10;
+/// The lists are never longer: each name has at most 253 bytes, and of the wire 256 machines are told.
+const LONGEST_LIST: u64 = 1 << 20;
+
+/// The token with the hash; it is secret.
+const HASHED_TOKEN: &str = "/run/duet/k3s/join.token";
 
 #[derive(Debug, Args)]
 pub(super) struct Join {
@@ -38,27 +56,16 @@ pub(super) struct Join {
     patience: Patience,
 }
 
-/// There is nobody to ask.
+/// This machine cannot join anywhere.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 enum JoinError {
-    /// The list cannot be read.
-    #[error("cannot read {path}")]
+    /// What `duetd boot` writes cannot be read.
+    #[error("cannot read {path}: {reason}")]
     #[diagnostic(
         code(input::kubernetes),
         help("`duetd boot` writes it on workers; `journalctl -u duet-boot` tells why it did not")
     )]
-    Read {
-        path: &'static str,
-        #[source]
-        source: std::io::Error,
-    },
-    /// The list has no good name.
-    #[error("{path} names no control machine")]
-    #[diagnostic(
-        code(input::kubernetes),
-        help("the site file says where the control machines are; write this machine's seed again")
-    )]
-    Nobody { path: &'static str },
+    Read { path: &'static str, reason: String },
     /// The choice cannot be written down.
     #[error("cannot write {path}")]
     #[diagnostic(code(output::kubernetes), help("see that /run has space: df /run"))]
@@ -69,111 +76,227 @@ enum JoinError {
     },
 }
 
+/// A place where a control machine may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Candidate {
+    host: Host,
+    page_port: u16,
+}
+
 impl Join {
     pub(super) fn run(self, root: &Root) -> Result<ExitCode, miette::Report> {
-        let servers = read(&root.path(SERVERS))
-            .map_err(|source| JoinError::Read { path: SERVERS, source })?;
-        let servers = parse(&servers);
-        if servers.is_empty() {
-            return Err(JoinError::Nobody { path: SERVERS }.into());
-        }
-        let begun = Instant::now();
-        let mut talk = Talk::default();
-        loop {
-            if let Some(host) = servers.iter().find(|host| answers(host.as_str(), PORT)) {
-                let write = durable::write(&root.path(CHOSEN), chosen(host).as_bytes(), 0o600);
-                write.map_err(|source| JoinError::Write { path: CHOSEN, source })?;
-                console::note(&format!("This worker joins through {host}."));
-                return Ok(ExitCode::SUCCESS);
+        let unread = |path| move |reason: String| JoinError::Read { path, reason };
+        let list = read(&root.path(SERVERS)).map_err(unread(SERVERS))?;
+        let settings = read(&root.path(AGENT_SETTINGS)).map_err(unread(AGENT_SETTINGS))?;
+        let settings: Settings = toml::from_str(&settings)
+            .map_err(|error| unread(AGENT_SETTINGS)(error.message().to_owned()))?;
+        let files = Files {
+            certificate: root.path(IDENTITY_CERTIFICATE),
+            key: root.path(IDENTITY_KEY),
+            authority: settings.authority_file.clone(),
+        };
+        let asker = Asker::new(&files, &settings.site, &Room::ALL)?;
+        endpoint::within(async {
+            let begun = Instant::now();
+            let mut talk = Talk::default();
+            loop {
+                let heard = read(&root.path(NEIGHBOURS)).unwrap_or_default();
+                let heard = serde_json::from_str(&heard).unwrap_or_default();
+                let asked = candidates(&list, &heard, &settings);
+                let why = match first(&asker, &asked).await {
+                    Ok((candidate, authority)) => match take(root, &candidate.host, &authority)? {
+                        Ok(()) => return Ok(ExitCode::SUCCESS),
+                        Err(NotYet(why)) => why,
+                    },
+                    Err(why) => why,
+                };
+                let waited = begun.elapsed();
+                if self.patience.is_over(waited) {
+                    let cure = "are the control machines up, and does this network reach them?";
+                    return Err(GivenUp { seconds: waited.as_secs(), why, cure }.into());
+                }
+                if talk.says(waited, &why) {
+                    super::tell(&why);
+                    console::note(&format!("This worker waits: {why}."));
+                }
+                tokio::time::sleep(LOOK).await;
             }
-            let names: Vec<&str> = servers.iter().map(Host::as_str).collect();
-            let why = format!("no control machine answers on port {PORT}: {}", names.join(", "));
-            let waited = begun.elapsed();
-            if self.patience.is_over(waited) {
-                let cure = "are the control machines up, and does this network reach them?";
-                return Err(GivenUp { seconds: waited.as_secs(), why, cure }.into());
-            }
-            if talk.says(waited, &why) {
-                console::note(&format!("This worker waits: {why}."));
-            }
-            std::thread::sleep(LOOK);
-        }
+        })
     }
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
+/// Writes down where and with what this machine joins.
+fn take(root: &Root, host: &Host, authority: &str) -> Result<Result<(), NotYet>, miette::Report> {
+    let told = address::told(root)
+        .map_err(|error| NotYet(format!("what k3s was told cannot be read: {error}")));
+    if let Err(why) = told.and_then(|told| address::find(root, &told, AGENT_ADDRESS)) {
+        return Ok(Err(why));
+    }
+    let secret = Zeroizing::new(
+        read(&root.path(JOIN_TOKEN))
+            .map_err(|reason| JoinError::Read { path: JOIN_TOKEN, reason })?,
+    );
+    let token = Zeroizing::new(token(authority, secret.trim()));
+    durable::write_private(&root.path(HASHED_TOKEN), token.as_bytes())
+        .map_err(|source| JoinError::Write { path: HASHED_TOKEN, source })?;
+    let text = chosen(host, Path::new(HASHED_TOKEN));
+    durable::write(&root.path(CHOSEN), text.as_bytes(), 0o600)
+        .map_err(|source| JoinError::Write { path: CHOSEN, source })?;
+    console::note(&format!("This worker joins through {host}."));
+    Ok(Ok(()))
+}
+
+/// The first of them that has a cluster to join, with the hash of the cluster's authority; or why none has.
+async fn first<'a>(
+    asker: &Asker,
+    candidates: &'a [Candidate],
+) -> Result<(&'a Candidate, String), String> {
+    let mut why = "no control machine of this site is known, or was heard on the wire".to_owned();
+    for candidate in candidates {
+        match ask(asker, candidate).await {
+            Ok(authority) => return Ok((candidate, authority)),
+            Err(reason) => why = reason,
+        }
+    }
+    Err(why)
+}
+
+/// Asks one, as a machine of the site, and then tries its door.
+async fn ask(asker: &Asker, candidate: &Candidate) -> Result<String, String> {
+    let host = &candidate.host;
+    let target: Target = host.as_str().parse().map_err(|_| format!("{host} is no host"))?;
+    let question = Question { path: "/status.json", longest: LONGEST, patience: ANSWER };
+    let said = asker.get(&target.at(candidate.page_port), question).await;
+    let view = View::read(&said.map_err(|error| error.to_string())?.body);
+    let view = view.map_err(|error| format!("{host}: {error}"))?;
+    let authority = view.here.status["kubernetes"]["state"]["authority"].as_str();
+    let authority = authority.ok_or_else(|| format!("{host} has no cluster to join yet"))?;
+    let door = TcpStream::connect((host.as_str(), PORT));
+    match tokio::time::timeout(CONNECT, door).await {
+        Ok(Ok(_)) => Ok(authority.to_owned()),
+        Ok(Err(error)) => Err(format!("{host} does not answer on port {PORT}: {error}")),
+        Err(_) => Err(format!("{host} does not answer on port {PORT}")),
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
     let mut text = String::new();
-    fs::File::open(path)?.take(LONGEST_LIST).read_to_string(&mut text)?;
+    let file = fs::File::open(path).map_err(|error| error.to_string())?;
+    file.take(LONGEST_LIST).read_to_string(&mut text).map_err(|error| error.to_string())?;
     Ok(text)
 }
 
-/// The hosts of a list, one a line; what is none is passed over.
-fn parse(text: &str) -> Vec<Host> {
-    text.lines().filter_map(|line| line.trim().parse().ok()).take(MOST_SERVERS).collect()
-}
-
-/// Whether somebody takes connections there.
-fn answers(host: &str, port: u16) -> bool {
-    let addresses = (host, port).to_socket_addrs().into_iter().flatten();
-    addresses.take(MOST_SERVERS).any(|to| TcpStream::connect_timeout(&to, CONNECT).is_ok())
+/// Where control machines may be: those that the site file names, one a line in `list`, and then those that
+/// were heard, those of the own room first. What is none is passed over.
+fn candidates(list: &str, heard: &Value, own: &Settings) -> Vec<Candidate> {
+    let set = list.lines().filter_map(|line| line.trim().parse().ok());
+    let mut all: Vec<Candidate> =
+        set.map(|host| Candidate { host, page_port: own.page_port }).collect();
+    for room in [own.room, own.room.other()] {
+        let rooms = heard["rooms"].as_array().into_iter().flatten();
+        let control = rooms.filter(|one| {
+            one["site"].as_str() == Some(own.site.as_str())
+                && one["role"] == "control"
+                && one["room"].as_str().and_then(|text| text.parse().ok()) == Some(room)
+        });
+        for machine in control {
+            let page_port = machine["page_port"].as_u64().and_then(|port| port.try_into().ok());
+            let addresses = machine["addresses"].as_array().into_iter().flatten();
+            // k3s dials no address of one link.
+            let hosts = addresses
+                .filter_map(|text| text.as_str()?.parse::<IpAddr>().ok())
+                .filter(|address| address::is_routable(*address))
+                .filter_map(|address| address.to_string().parse().ok());
+            all.extend(
+                hosts.map(|host| Candidate { host, page_port: page_port.unwrap_or(own.page_port) }),
+            );
+        }
+    }
+    let mut seen = Vec::new();
+    all.retain(|one| {
+        let new = !seen.contains(&one.host);
+        seen.push(one.host.clone());
+        new
+    });
+    all.truncate(MOST_CANDIDATES);
+    all
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::net::TcpListener;
+    use serde_json::json;
+    use site::Role;
 
     use super::*;
 
-    #[test]
-    fn a_list_is_read_line_by_line() {
-        let hosts = parse("my-campus-a1\n\n 2001:db8::b1 \nno host\n");
-        let words: Vec<&str> = hosts.iter().map(Host::as_str).collect();
-        assert_eq!(words, ["my-campus-a1", "2001:db8::b1"]);
-        assert_eq!(parse(&"a\n".repeat(100)).len(), MOST_SERVERS);
+    fn settings() -> Settings {
+        Settings {
+            site: "campus".parse().unwrap(),
+            room: Room::B,
+            role: Role::Worker,
+            name: "campus-b2".parse().unwrap(),
+            store_port: 2380,
+            page_port: 8443,
+            discovery: true,
+            other_room: Vec::new(),
+            certificate_file: "/nowhere".into(),
+            key_file: "/nowhere".into(),
+            authority_file: "/nowhere".into(),
+        }
     }
 
     #[test]
-    fn who_listens_answers() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        assert!(answers("127.0.0.1", port));
-        drop(listener);
-        assert!(!answers("127.0.0.1", port));
-        assert!(!answers("no-such-name.invalid", port));
-    }
-
-    #[test]
-    fn nobody_to_ask_is_said_at_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Root::new(folder.path());
-        let run = |seconds| Join { patience: Patience { seconds: Some(seconds) } }.run(&root);
-        assert_eq!(run(60).unwrap_err().to_string(), format!("cannot read {SERVERS}"));
-        durable::write(&root.path(SERVERS), b"no host\n", 0o644).unwrap();
-        let error = run(60).unwrap_err().to_string();
-        assert_eq!(error, format!("{SERVERS} names no control machine"));
-        durable::write(&root.path(SERVERS), b"no-such-name.invalid\n", 0o644).unwrap();
-        let error = run(0).unwrap_err().to_string();
+    fn what_is_set_goes_before_what_is_heard_and_the_own_room_before_the_other() {
+        let machine = |site: &str, room: &str, role: &str, addresses: &[&str]| {
+            json!({ "site": site, "room": room, "role": role, "node": "n", "page_port": 8444,
+                    "addresses": addresses })
+        };
+        let heard = json!({ "rooms": [
+            machine("campus", "a", "control", &["10.0.0.1", "fe80::1%enp1s0", "2001:db8::1"]),
+            machine("other", "b", "control", &["10.0.0.9"]),
+            machine("campus", "b", "worker", &["10.0.0.8"]),
+            machine("campus", "b", "control", &["10.0.0.2", "no address", "169.254.0.1"]),
+            json!({}),
+        ]});
+        let all = candidates("b1.example.org\n\nno host\n10.0.0.1\n", &heard, &settings());
+        let told: Vec<String> =
+            all.iter().map(|one| format!("{}:{}", one.host, one.page_port)).collect();
         assert_eq!(
-            error,
-            format!(
-                "given up after 0 s: no control machine answers on port {PORT}: no-such-name.invalid"
-            )
+            told,
+            ["b1.example.org:8443", "10.0.0.1:8443", "10.0.0.2:8444", "2001:db8::1:8444"]
         );
-        assert!(!root.path(CHOSEN).exists());
+        assert_eq!(candidates(&"a\n".repeat(9), &Value::Null, &settings()).len(), 1);
+        let many: String = (0..99).map(|number| format!("10.1.0.{number}\n")).collect();
+        assert_eq!(candidates(&many, &heard, &settings()).len(), MOST_CANDIDATES);
     }
 
     #[test]
-    fn the_first_that_answers_is_chosen() {
+    fn what_boot_did_not_write_is_said_at_once() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::new(folder.path());
-        // All of 127.0.0.0/8 is this machine; nobody else listens on this address.
-        let own = "127.64.43.1";
-        let _listener = TcpListener::bind((own, PORT)).unwrap();
-        let list = format!("no-such-name.invalid\n127.64.43.2\n{own}\n");
-        durable::write(&root.path(SERVERS), list.as_bytes(), 0o644).unwrap();
-        Join { patience: Patience { seconds: Some(60) } }.run(&root).unwrap();
-        let text = fs::read_to_string(root.path(CHOSEN)).unwrap();
-        assert!(text.contains(&format!("server: \"https://{own}:{PORT}\"")), "{text}");
+        let run = || Join { patience: Patience { seconds: Some(60) } }.run(&root);
+        assert!(run().unwrap_err().to_string().starts_with(&format!("cannot read {SERVERS}: ")));
+        durable::write(&root.path(SERVERS), b"", 0o644).unwrap();
+        let error = run().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("cannot read {AGENT_SETTINGS}: ")), "{error}");
+    }
+
+    #[test]
+    fn the_secret_stands_in_no_file_that_others_read() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::new(folder.path());
+        let host: Host = "10.0.0.1".parse().unwrap();
+        let told = serde_json::to_string(&agent::kubernetes::Told::default()).unwrap();
+        durable::write(&root.path(agent::kubernetes::TOLD), told.as_bytes(), 0o644).unwrap();
+        durable::write_private(&root.path(JOIN_TOKEN), b"geheim\n").unwrap();
+        take(&root, &host, "abc").unwrap().unwrap();
+        let token = root.path(HASHED_TOKEN);
+        assert_eq!(fs::read_to_string(&token).unwrap(), "K10abc::server:geheim\n");
+        assert_eq!(fs::metadata(&token).unwrap().permissions().mode() & 0o777, 0o600);
+        let chosen = fs::read_to_string(root.path(CHOSEN)).unwrap();
+        assert!(chosen.contains(&format!("server: \"https://10.0.0.1:{PORT}\"")), "{chosen}");
+        assert!(!chosen.contains("geheim"));
     }
 }

@@ -1,11 +1,14 @@
-//! `duetd kubernetes`: what has to be so before k3s starts. One file per subcommand; k3s' units run them
-//! (overlays/k3s). Start at [`Kubernetes::run`].
+//! `duetd kubernetes`: what has to be so before k3s starts, and how it is afterwards. One file per
+//! subcommand; units of overlays/k3s run them. Start at [`Kubernetes::run`].
 //!
-//! Starts no k3s and writes no setting but the control machine that a worker joins through.
+//! Starts no k3s and writes no setting but what is known only then: this machine's addresses, and the control
+//! machine that a worker joins through.
 
+mod address;
 mod join;
 mod talk;
 mod wait;
+mod watch;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,6 +16,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use crate::exit;
+use crate::notify::Notifier;
 use crate::root::Root;
 
 /// What is typed after `duetd kubernetes`.
@@ -34,11 +38,18 @@ enum Command {
 
     /// Choose the control machine that this worker joins through (k3s-agent.service)
     ///
-    /// Takes the first one that answers of those that `duetd boot` wrote down, those of the own room
-    /// first, and waits until one does.
+    /// Takes the first one that answers of those that the site file names and of those that were heard on
+    /// the wire, those of the own room first, and waits until one does. It must show that it is of this
+    /// site before anything is told to it.
     ///
-    /// Exit status: 0 when one is chosen, 3 if none was written down, 4 if --timeout passed.
+    /// Exit status: 0 when one is chosen, 3 if `duetd boot` wrote no settings, 4 if --timeout passed.
     Join(join::Join),
+
+    /// Look how Kubernetes is on this machine, and leave it where the status screen finds it
+    /// (duet-kubernetes.service)
+    ///
+    /// Exit status: 0 when told to end, 7 if it cannot be left there.
+    Watch(watch::Watch),
 }
 
 /// How long something is waited for.
@@ -71,8 +82,16 @@ impl Kubernetes {
     /// Carries out what was typed, and says what went wrong.
     pub(crate) fn run(self, root: &Root) -> ExitCode {
         exit::end(match self.command {
-            Command::Wait(wait) => wait.run(),
+            Command::Wait(wait) => wait.run(root),
             Command::Join(join) => join.run(root),
+            Command::Watch(watch) => watch.run(root),
         })
     }
+}
+
+/// Has systemd know why k3s is not started yet; its status screen asks systemd.
+fn tell(why: &str) {
+    let notifier = Notifier::new(std::env::var("NOTIFY_SOCKET").ok().as_deref());
+    // Whoever runs this by hand reads it on the terminal.
+    let _ = notifier.and_then(|notifier| notifier.say(&format!("STATUS={why}")));
 }

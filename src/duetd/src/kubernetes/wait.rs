@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use ::store::client::{self, Client};
 use ::store::wire::proto::RangeRequest;
+use agent::kubernetes::SERVER_ADDRESS;
 use clap::Args;
 use serde_json::Value;
 
+use super::address::{self, NotYet};
 use super::talk::Talk;
 use super::{GivenUp, Patience};
 use crate::console;
+use crate::root::Root;
 use crate::store::endpoint::{self, Store};
 
 /// How often is looked; a start is not held up by more than this.
@@ -72,7 +75,7 @@ fn turn(standing: Standing, bootstrapped: bool) -> Turn {
 }
 
 impl Wait {
-    pub(super) fn run(self) -> Result<ExitCode, miette::Report> {
+    pub(super) fn run(self, root: &Root) -> Result<ExitCode, miette::Report> {
         let Wait { store, patience } = self;
         endpoint::within(async {
             let begun = Instant::now();
@@ -80,10 +83,13 @@ impl Wait {
             loop {
                 let why = match tokio::time::timeout(ANSWER, look(&store)).await {
                     Ok(Ok((standing, bootstrapped))) => match turn(standing, bootstrapped) {
-                        Turn::Start(why) => {
-                            console::note(&format!("The Kubernetes server may start: {why}."));
-                            return Ok(ExitCode::SUCCESS);
-                        }
+                        Turn::Start(turn) => match addresses(root) {
+                            Ok(()) => {
+                                console::note(&format!("The Kubernetes server may start: {turn}."));
+                                return Ok(ExitCode::SUCCESS);
+                            }
+                            Err(NotYet(why)) => why,
+                        },
                         Turn::Wait(why) => why,
                     },
                     Ok(Err(error)) => error.to_string(),
@@ -97,11 +103,22 @@ impl Wait {
                     return Err(GivenUp { seconds: waited.as_secs(), why, cure }.into());
                 }
                 if talk.says(waited, &why) {
+                    super::tell(&why);
                     console::note(&format!("The Kubernetes server waits: {why}."));
                 }
                 tokio::time::sleep(LOOK).await;
             }
         })
+    }
+}
+
+/// Has k3s know this machine's addresses; where nothing was told to k3s, as when a person runs this, there is
+/// nothing to do.
+fn addresses(root: &Root) -> Result<(), NotYet> {
+    match address::told(root) {
+        Ok(told) => address::find(root, &told, SERVER_ADDRESS),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(NotYet(format!("what k3s was told cannot be read: {error}"))),
     }
 }
 

@@ -159,6 +159,10 @@ impl Pen {
                 lines.extend(self.fact("Host key", std::slice::from_ref(key)));
             }
         }
+        let kubernetes = serde_json::to_value(&status.kubernetes).unwrap_or_default();
+        if let Some(told) = agent::kubernetes::words(&kubernetes, status.uptime_s) {
+            lines.extend(self.fact("Kubernetes", &[told]));
+        }
         lines.extend(self.fact("Up", &[words::uptime(status.uptime_s)]));
         if let Some(left_out) = words::left_out(&status.components) {
             let most = if self.page.height.is_some() { LEFT_OUT_LINES } else { usize::MAX };

@@ -3,6 +3,7 @@
 
 mod json;
 
+use agent::kubernetes::{Member, Phase, State};
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -11,7 +12,8 @@ use crate::clock::Clock;
 use crate::node::{Identity, Keeping, Node, Problem, UNSEEDED};
 use crate::status::judge::{ESSENTIAL, STARTED};
 use crate::status::{
-    BootRecord, Component, Interface, InterfaceAddress, Release, Seen, Storage, Verdict, Watchdog,
+    BootRecord, Component, Interface, InterfaceAddress, Kubernetes, Release, Seen, Storage,
+    Verdict, Watchdog,
 };
 use crate::systemd::Units;
 
@@ -91,6 +93,7 @@ fn healthy() -> Seen {
             "survival": { "goes_on": true, "because": "it would go on by the witness",
                           "redundant": true },
         }))),
+        kubernetes: None,
         components: vec![Component {
             name: "k3s".into(),
             version: "v1.35.6+k3s1".into(),
@@ -491,4 +494,43 @@ fn colours_change_no_text() {
         assert_eq!(plain, render(&Status::of(&seen), PAPER));
         assert!(coloured.contains("\x1b["));
     }
+}
+
+/// A node with Kubernetes, three machines of which one is not ready.
+fn with_kubernetes(phase: Phase, why: Option<&str>) -> Seen {
+    let machine = |name: &str, ready| Member { name: name.into(), zone: None, ready };
+    let state = State {
+        phase,
+        why: why.map(str::to_owned),
+        machines: [("duet-a1", true), ("duet-b1", true), ("duet-b2", false)]
+            .map(|(name, ready)| machine(name, ready))
+            .into(),
+        authority: None,
+        at_s: 3 * 86_400,
+    };
+    let kubernetes = Some(Kubernetes { state: Some(state), ..Kubernetes::default() });
+    Seen { kubernetes, ..healthy() }
+}
+
+#[test]
+fn how_kubernetes_is() {
+    let told = |seen: &Seen| {
+        let text = render(&Status::of(seen), PAPER);
+        let lines = text.lines().filter(|line| line.to_lowercase().contains("kubernetes"));
+        lines.map(str::trim).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(
+        told(&with_kubernetes(Phase::Ready, None)),
+        "Kubernetes ready; machines: 2 of 3\n- Kubernetes gives no work to duet-b2: not ready.\n\
+         what Kubernetes knows."
+    );
+    let why = "the other room starts this site's first server";
+    let mut waits = with_kubernetes(Phase::Waits, Some(why));
+    assert!(told(&waits).contains("- Kubernetes is not ready on this machine: the other"));
+    waits.uptime_s = 60;
+    let state = waits.kubernetes.as_mut().and_then(|kubernetes| kubernetes.state.as_mut()).unwrap();
+    state.at_s = 60;
+    state.machines.clear();
+    assert_eq!(told(&waits), format!("Kubernetes waits: {why}"), "it may take a while at first");
+    assert_eq!(told(&healthy()), "", "a node without it says nothing of it");
 }

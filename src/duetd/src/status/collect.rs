@@ -6,12 +6,13 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use agent::kubernetes::{STATE, TOLD, Told};
 use rustix::time::{ClockId, clock_gettime};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::judge::STARTED;
-use super::{Interface, InterfaceAddress, Release, Seen, Storage, Watchdog, pair};
+use super::{Interface, InterfaceAddress, Kubernetes, Release, Seen, Storage, Watchdog, pair};
 use crate::boot_count;
 use crate::clock::{self, Clock};
 use crate::node::Problem;
@@ -127,7 +128,14 @@ pub(crate) fn files(root: &Root, addresses: &[Address]) -> Seen {
         pair: None,
         // An image whose profile wants none has no list.
         components: json(root, COMPONENTS).unwrap_or_default(),
+        kubernetes: kubernetes(root),
     }
+}
+
+/// What is known of Kubernetes; nothing where k3s was told nothing.
+fn kubernetes(root: &Root) -> Option<Kubernetes> {
+    let told: Told = json(root, TOLD).ok()?;
+    Some(Kubernetes { alike: told.alike, state: json(root, STATE).ok() })
 }
 
 /// What the agent says is wrong on the wire; what is only worth knowing is shown on its page.

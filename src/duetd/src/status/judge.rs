@@ -1,5 +1,7 @@
 //! What is worth a person's attention, and the cure. Start at [`findings`]. Pure.
 
+use agent::kubernetes::Phase;
+
 use super::{Finding, Health, Seen, Severity, Storage, pair};
 use crate::node::Problem;
 use crate::systemd::Units;
@@ -35,6 +37,7 @@ const TOO_FULL: u64 = 95;
 pub(crate) const START_PATIENCE_S: u64 = 180;
 const ADDRESS_PATIENCE_S: u64 = 180;
 const CLOCK_PATIENCE_S: u64 = 600;
+const KUBERNETES_PATIENCE_S: u64 = 900;
 
 /// More failed units than this are counted and no longer named one by one.
 const MOST_UNITS: usize = 5;
@@ -55,6 +58,7 @@ pub(crate) fn findings(seen: &Seen) -> Vec<Finding> {
     if let Some(page) = &seen.pair {
         pair::findings(page, seen.uptime_s, &mut found);
     }
+    kubernetes(seen, &mut found);
     units(seen, &mut found);
     found.sort_by_key(|finding| finding.severity);
     found
@@ -203,6 +207,35 @@ fn clock(seen: &Seen, found: &mut Vec<Finding>) {
         "The clock follows no time server.",
         "`chronyc -n sources` shows which servers were asked; the site file names them.",
     ));
+}
+
+fn kubernetes(seen: &Seen, found: &mut Vec<Finding>) {
+    let state = seen.kubernetes.as_ref().and_then(|kubernetes| kubernetes.state.as_ref());
+    let Some(state) = state.filter(|_| seen.uptime_s >= KUBERNETES_PATIENCE_S) else { return };
+    let missing: Vec<&str> = state
+        .machines
+        .iter()
+        .filter(|machine| !machine.ready)
+        .map(|machine| machine.name.as_str())
+        .take(MOST_UNITS)
+        .collect();
+    match state.phase {
+        Phase::Waits | Phase::Starts | Phase::Unready => found.push(warning(
+            "kubernetes.unready",
+            match &state.why {
+                Some(why) => format!("Kubernetes is not ready on this machine: {why}."),
+                None => "Kubernetes is not ready on this machine.".to_owned(),
+            },
+            "`journalctl -b -u k3s -u k3s-agent` tells more.",
+        )),
+        Phase::Ready if !missing.is_empty() => found.push(warning(
+            "kubernetes.machines",
+            format!("Kubernetes gives no work to {}: not ready.", missing.join(", ")),
+            "Look at that machine's own screen; `kubectl describe node` tells what Kubernetes knows.",
+        )),
+        // A unit that failed is named with the others.
+        Phase::Ready | Phase::Failed | Phase::Off => {}
+    }
 }
 
 fn units(seen: &Seen, found: &mut Vec<Finding>) {

@@ -15,6 +15,7 @@ mod record;
 
 use std::net::IpAddr;
 
+use agent::kubernetes::{Alike, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use site::Slot;
@@ -54,6 +55,10 @@ The JSON of format 1. Later releases may add keys; what is here stays.
                  root alone can read; null where there are none
   components     [{name, version, present, source, why}]: what the image has beside packages, such as
                  k3s, and why it was left out
+  kubernetes     {alike: what both rooms must tell k3s alike, state: {phase: \"off\" | \"waits\" |
+                 \"starts\" | \"ready\" | \"unready\" | \"failed\", why, machines: [{name, zone, ready}],
+                 authority: the hash of the cluster's authority, at_s} or null}; null where the image has
+                 no k3s
 
 What is not known or does not apply is null.";
 
@@ -92,6 +97,17 @@ pub(crate) struct Status {
     pub secrets: Option<Keeping>,
     /// What the image has beside packages, or was to have.
     pub components: Vec<Component>,
+    /// How Kubernetes is, where the image has it.
+    pub kubernetes: Option<Kubernetes>,
+}
+
+/// Kubernetes on this node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Kubernetes {
+    /// What both rooms must tell k3s alike.
+    pub alike: Alike,
+    /// How it is; nothing before it was looked at.
+    pub state: Option<State>,
 }
 
 /// The whole in one word.
@@ -278,6 +294,8 @@ pub(crate) struct Seen {
     pub pair: Option<pair::Answer>,
     /// See [`Status::components`].
     pub components: Vec<Component>,
+    /// See [`Status::kubernetes`].
+    pub kubernetes: Option<Kubernetes>,
 }
 
 /// The unit that tells the boot loader that this boot is good.
@@ -315,6 +333,7 @@ impl Status {
             ssh_host_key: node.and_then(|node| node.host_key.clone()),
             secrets: node.and_then(|node| node.secrets),
             components: seen.components.clone(),
+            kubernetes: seen.kubernetes.clone(),
         }
     }
 }

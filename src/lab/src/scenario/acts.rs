@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use site::Room;
 
-use super::Scenario;
 use super::expect::Third;
 use super::judge::{Goal, leading, pair};
 use super::load::{Load, verified, verify_command};
 use super::runner::{Owed, Runner, Stop};
 use super::timeline::{moments, seconds};
+use super::{Scenario, kubernetes};
 
 /// Power cuts of [`Scenario::FirstBootCuts`].
 const CUTS: usize = 10;
@@ -19,7 +19,7 @@ const CUTS: usize = 10;
 const CABLE: &str = "rooms";
 const STRANGER: &str = "x1";
 
-type Done = Result<(), Stop>;
+pub(super) type Done = Result<(), Stop>;
 
 /// Does a scenario.
 pub(super) fn act(runner: &mut Runner<'_>, scenario: Scenario) -> Done {
@@ -35,6 +35,7 @@ pub(super) fn act(runner: &mut Runner<'_>, scenario: Scenario) -> Done {
         Scenario::Stranger => stranger(runner),
         Scenario::NewMachine => new_machine(runner),
         Scenario::FirstBootCuts => first_boot_cuts(runner),
+        Scenario::Kubernetes => kubernetes::act(runner),
     }
 }
 
@@ -134,7 +135,7 @@ fn say_why(runner: &mut Runner<'_>, room: Room) -> Done {
     Ok(())
 }
 
-fn who_leads(runner: &mut Runner<'_>) -> Result<Room, Stop> {
+pub(super) fn who_leads(runner: &mut Runner<'_>) -> Result<Room, Stop> {
     match leading(&runner.sights(runner.recently())?)[..] {
         [one] => Ok(one),
         _ => Err("nobody leads".to_owned().into()),

@@ -14,6 +14,7 @@
 mod acts;
 mod expect;
 mod judge;
+mod kubernetes;
 mod load;
 mod observe;
 mod runner;
@@ -54,11 +55,13 @@ pub enum Scenario {
     NewMachine,
     /// The power of a first boot is cut at ten moments.
     FirstBootCuts,
+    /// Kubernetes' API is served by both rooms, and by one when the other is lost.
+    Kubernetes,
 }
 
 impl Scenario {
     /// All, in the order of `all`.
-    pub const ALL: [Scenario; 11] = [
+    pub const ALL: [Scenario; 12] = [
         Scenario::FirstBoot,
         Scenario::LoseLeader,
         Scenario::LoseFollower,
@@ -70,6 +73,7 @@ impl Scenario {
         Scenario::Stranger,
         Scenario::NewMachine,
         Scenario::FirstBootCuts,
+        Scenario::Kubernetes,
     ];
 
     /// As a person types it.
@@ -87,6 +91,7 @@ impl Scenario {
             Scenario::Stranger => "stranger",
             Scenario::NewMachine => "new-machine",
             Scenario::FirstBootCuts => "first-boot-cuts",
+            Scenario::Kubernetes => "kubernetes",
         }
     }
 }
@@ -168,7 +173,7 @@ mod tests {
         assert!(
             all.starts_with("first-boot lose-leader come-back lose-follower come-back both-off")
         );
-        assert!(all.ends_with("stranger new-machine first-boot-cuts"), "{all}");
+        assert!(all.ends_with("stranger new-machine first-boot-cuts kubernetes"), "{all}");
     }
 
     #[test]

@@ -21,7 +21,7 @@ const ALL: &str = "all";
 /// Start a lab, do to it what may happen to two rooms, and judge what comes of it
 ///
 /// The scenarios are first-boot, lose-leader, lose-follower, come-back, both-off, one-alone-a, one-alone-b,
-/// cut-link, stranger, new-machine and first-boot-cuts; `all` is all of them. They run one after the other
+/// cut-link, stranger, new-machine, first-boot-cuts and kubernetes; `all` is all of them. They run one after the other
 /// on one lab, which is ended at last. Each event is told with the seconds since the machines were switched
 /// on.
 ///

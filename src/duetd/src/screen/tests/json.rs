@@ -133,7 +133,8 @@ fn the_json_has_its_documented_form() {
               "source": "https://example.org/k3s",
               "why": null
             }
-          ]
+          ],
+          "kubernetes": null
         }"#]]
     .assert_eq(&json);
 }
