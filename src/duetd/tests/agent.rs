@@ -246,6 +246,74 @@ fn who_has_not_the_other_rooms_certificate_is_not_shown_as_it() {
     }
 }
 
+/// Gives a machine what `duetd boot` and k3s would have left, as far as joining needs it.
+fn with_kubernetes(machine: &Machine, authority: Option<&str>) {
+    let write = |name: &str, text: &str| {
+        let path = machine.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("run/duet/k3s/told.json", r#"{"alike":{},"find":[]}"#);
+    let state = json!({ "phase": "ready", "authority": authority, "at_s": 1 });
+    write("run/duet-kubernetes/state.json", &state.to_string());
+    for file in ["node.crt", "node.key"] {
+        let text = fs::read_to_string(machine.path(file)).unwrap();
+        write(&format!("var/lib/duet/identity/{file}"), &text);
+    }
+    write("var/lib/duet/secrets/join.token", "secret\n");
+}
+
+#[test]
+fn a_worker_joins_the_cluster_of_its_own_site_alone() {
+    let (authority, foreign, port) = (Authority::new(), Authority::new(), port());
+    let hash = "5e".repeat(32);
+    // The first listens for workers and is another site's; the second has no cluster yet; the third is right.
+    let mut stranger = Machine::new(&foreign, 'b', 'b', "127.0.5.1", port);
+    let mut early = Machine::new(&authority, 'b', 'b', "127.0.5.2", port);
+    let mut right = Machine::new(&authority, 'a', 'a', "127.0.5.3", port);
+    with_kubernetes(&stranger, Some(&"66".repeat(32)));
+    with_kubernetes(&early, None);
+    with_kubernetes(&right, Some(&hash));
+    let mut doors = Vec::new();
+    for machine in [&mut stranger, &mut early, &mut right] {
+        machine.start(store('a'));
+        let host = machine.address.split(':').next().unwrap();
+        doors.push(TcpListener::bind((host, 6443)).unwrap());
+    }
+    let told = |view: &Value| view["here"]["status"]["kubernetes"]["state"]["authority"] == *hash;
+    right.shows("its cluster", told);
+
+    let worker = Machine::new(&authority, 'b', 'b', "127.0.5.4", port);
+    with_kubernetes(&worker, None);
+    let join = |servers: &str, seconds: &str| {
+        fs::write(worker.path("run/duet/k3s/servers"), servers).unwrap();
+        let said = Command::new(env!("CARGO_BIN_EXE_duetd"))
+            .args(["kubernetes", "join", "--timeout", seconds, "--root"])
+            .arg(worker.folder.path())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(!text.contains("secret"), "{text}");
+        (said.status.code(), text)
+    };
+    let token = worker.path("run/duet/k3s/join.token");
+    let (code, text) = join("127.0.5.1\n", "0");
+    assert_eq!(code, Some(4), "{text}");
+    assert!(text.contains("127.0.5.1") && text.contains("is no machine of the site"), "{text}");
+    assert!(!token.exists(), "nothing is made for a stranger");
+
+    let (code, text) = join("127.0.5.1\n127.0.5.2\n127.0.5.3\n", "40");
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(fs::read_to_string(&token).unwrap(), format!("K10{hash}::server:secret\n"));
+    let chosen = fs::read_to_string(worker.path("run/duet/k3s/agent.yaml.d/server.yaml")).unwrap();
+    assert!(chosen.contains("server: \"https://127.0.5.3:6443\"\n"), "{chosen}");
+    for door in doors {
+        door.set_nonblocking(true).unwrap();
+        let knocked = door.accept().is_ok();
+        assert_eq!(knocked, door.local_addr().unwrap().ip().to_string() == "127.0.5.3");
+    }
+}
+
 #[test]
 fn settings_that_are_none_are_refused_with_a_reason() {
     let folder = tempfile::tempdir().unwrap();
