@@ -80,7 +80,7 @@ fn an_image_with_k3s_has_its_units_and_says_where_it_came_from() {
     let root = kept("k3s").join("root");
     let _ = extract(&built, &root).well();
     assert_eq!(fs::read_to_string(root.join("usr/bin/k3s")).unwrap(), STAND_IN);
-    for unit in ["k3s.service", "k3s-agent.service"] {
+    for unit in ["k3s.service", "k3s-agent.service", "duet-kubernetes.service"] {
         let wanted = root.join("etc/systemd/system/multi-user.target.wants").join(unit);
         assert!(fs::symlink_metadata(&wanted).is_ok(), "{unit} is not enabled");
         let text = fs::read_to_string(root.join("usr/lib/systemd/system").join(unit)).unwrap();
