@@ -28,14 +28,15 @@ pub(super) fn told(root: &Root) -> io::Result<Told> {
 /// # Errors
 /// If there is none of a version that pods have.
 pub(super) fn find(root: &Root, told: &Told, file: &str) -> Result<(), NotYet> {
+    let unwritten = |error| NotYet(format!("{file} cannot be written: {error}"));
     if told.find.is_empty() {
-        return Ok(());
+        // An earlier seed of this boot may have left it to the machine.
+        return durable::forget(&root.path(file)).map_err(unwritten);
     }
     let all = rtnetlink::addresses()
         .map_err(|error| NotYet(format!("its addresses cannot be read: {error}")))?;
     let own = choose(&told.find, outward, &all)?;
-    durable::write(&root.path(file), found(&own).as_bytes(), 0o644)
-        .map_err(|error| NotYet(format!("{file} cannot be written: {error}")))
+    durable::write(&root.path(file), found(&own).as_bytes(), 0o644).map_err(unwritten)
 }
 
 /// Of each version the address from which this machine reaches far networks (`outward`), as k3s itself would
@@ -129,6 +130,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::new(folder.path());
         let file = agent::kubernetes::SERVER_ADDRESS;
+        durable::write(&root.path(file), b"of an earlier seed", 0o644).unwrap();
         find(&root, &Told::default(), file).unwrap();
         assert!(!root.path(file).exists(), "the site file says it");
         assert!(told(&root).is_err());
