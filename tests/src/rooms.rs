@@ -3,6 +3,7 @@
 //! Start at [`Machines::both`] or [`Machines::one`]. Dropping the value switches everything off, also
 //! when the test fails; the logs stay in the lab's folder, which a failure names.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,19 +33,19 @@ pub struct Machines {
 }
 
 impl Machines {
-    /// Both rooms, started as a person would: by `duet lab up`, which returns when both status
-    /// screens are there.
+    /// Both rooms of the demo site, with these disks, started as a person would: by `duet lab up`, which
+    /// returns when both status screens are there. `more` are further words for it.
     ///
     /// # Panics
     /// If one does not come up.
     #[track_caller]
     #[must_use]
-    pub fn both(demo: &Demo) -> Machines {
+    pub fn both(demo: &Demo, disks: [&Path; 2], more: &[OsString]) -> Machines {
         let alone = hold("machines");
         let dir = fresh("lab-both");
         let mut up = duet();
         up.args(["lab", "up", "--wait"]).arg("--dir").arg(&dir).env("DUET_CACHE", cache());
-        up.arg("--image-a").arg(demo.rooms[0].disk()).arg("--image-b").arg(demo.rooms[1].disk());
+        up.arg("--image-a").arg(disks[0]).arg("--image-b").arg(disks[1]).args(more);
         up.arg("--key").arg(login_key(demo));
         up.arg("--site").arg(&demo.site).arg("--witness").arg(demo.witness());
         let said = run(&mut up, 2 * BOOT);
@@ -91,6 +92,7 @@ impl Machines {
             ssh_port: ports[0],
             page_port: ports[1],
             tpm,
+            data_disks: Vec::new(),
         };
         let login = Login { user: "root".into(), key: key.to_owned() };
         let (machines, wires) = (vec![machine], Vec::new());

@@ -6,16 +6,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lab::Stage;
 use serde_json::Value;
-use tests::bytes::flip;
-use tests::demo::{Built, cache, demo, login_key};
+use tests::bytes::{first_difference, flip};
+use tests::demo::{Built, Demo, build, cache, demo, finish, login_key};
 use tests::judge::{ask, ask_tool};
 use tests::programs::{kept, plain};
 use tests::rooms::{BOOT, Machines};
@@ -27,14 +28,16 @@ const NAMES: [&str; 2] = ["a1", "b1"];
 #[test]
 fn both_rooms_say_who_they_are_and_remember() {
     let demo = demo();
-    let machines = Machines::both(demo);
+    let (room_a, data_disks) = with_data_disks(demo);
+    let room_b = &demo.rooms[1];
+    let mut machines = Machines::both(demo, [&room_a.disk(), &room_b.disk()], &data_disks);
 
     for (name, room) in NAMES.into_iter().zip(["room A", "room B"]) {
         let screen = machines.wait_for_screen(name, room).screen;
         assert!(screen.contains("control"), "{screen}");
         assert!(!screen.contains("Needs help"), "{screen}");
     }
-    for (name, built) in NAMES.into_iter().zip(&demo.rooms) {
+    for (name, built) in NAMES.into_iter().zip([&room_a, room_b]) {
         wait_until_settled(&machines, name);
         says_what_it_is(&machines, name, built);
         runs_what_it_should(&machines, name);
@@ -42,8 +45,12 @@ fn both_rooms_say_who_they_are_and_remember() {
     }
     let ids = NAMES.map(|name| machine_id(&machines, name));
     assert_ne!(ids[0], ids[1], "both rooms' machines have one identity");
+    takes_the_disks_that_it_may(&machines, ["taken", "erased"]);
     refuses_other_keys(&machines, "a1");
     remembers_after_a_restart(&machines, "a1", &ids[0]);
+    takes_the_disks_that_it_may(&machines, ["ours", "ours"]);
+    machines.pull_plug("a1");
+    leaves_the_other_disk_as_it_was(&machines);
 }
 
 #[test]
@@ -144,9 +151,10 @@ fn wait_until_settled(machines: &Machines, name: &str) {
     let alone = machines.lab().plan().machines.len() == 1;
     loop {
         let status = status(machines, name);
+        let looked = !status["disks"].is_null();
         let started = status["health"] != "starting"
             || (alone && status["pair"]["epoch"].as_u64().unwrap_or(0) == 0);
-        if status["boot"]["state"] == "good" && started {
+        if status["boot"]["state"] == "good" && started && looked {
             return;
         }
         assert!(Instant::now() < deadline, "{name} does not settle: {status:#}");
@@ -272,6 +280,102 @@ fn remembers_after_a_restart(machines: &Machines, name: &str, id: &str) {
     let boots = boots.lines().filter(|line| !line.trim_start().starts_with("IDX")).count();
     assert_eq!(boots, 2, "the log of the first boot is lost");
     runs_what_it_should(machines, name);
+}
+
+/// What room a's site file says of its disks. Room b's says nothing.
+const RULES: &str = "[room.a.disks]\nempty = true\nmin_gib = 1\nerase = [\"named\"]\n";
+
+/// The data disks of room a by serial number: blank, with a file system, and with the same file system
+/// although the site file names it.
+const DATA_DISKS: [&str; 3] = ["blank", "other", "named"];
+
+/// Room a's image for a site file with rules for disks, and the words that give it such disks.
+fn with_data_disks(demo: &Demo) -> (Built, Vec<OsString>) {
+    // Beside the demo's own, as the keys are.
+    let site = demo.site.with_file_name("with-disks.toml");
+    let text = fs::read_to_string(&demo.site).unwrap();
+    fs::write(&site, format!("{text}\n{RULES}")).unwrap();
+    let out = kept("with-disks").join("a");
+    let _ = finish(&mut build(&site, "a", &out)).well();
+
+    let ext4 = ext4();
+    let _ = fs::remove_file(&ext4);
+    File::create(&ext4).unwrap().set_len(1 << 30).unwrap();
+    let _ = ask("mkfs.ext4", &[&"-q", &"-L", &"letters", &ext4]).well();
+    let words = DATA_DISKS.map(|serial| {
+        let mut word = OsString::from(format!("1,machine=a1,serial={serial}"));
+        if serial != "blank" {
+            word.push(",file=");
+            word.push(&ext4);
+        }
+        word
+    });
+    let words = words.into_iter().flat_map(|word| [OsString::from("--data-disk"), word]);
+    (Built::read(&out), words.collect())
+}
+
+/// The file system that is on two of the disks.
+fn ext4() -> PathBuf {
+    kept("with-disks").join("ext4.img")
+}
+
+/// What became of the blank disk and of the named one; the others are left, each for its reason.
+fn takes_the_disks_that_it_may(machines: &Machines, states: [&str; 2]) {
+    let status = status(machines, "a1");
+    let of = |serial: &str| {
+        let mut disks = status["disks"].as_array().unwrap().iter();
+        disks.find(|disk| disk["serial"] == serial).unwrap_or_else(|| panic!("{status:#}")).clone()
+    };
+    let why = |serial: &str| of(serial)["why"].as_str().unwrap_or_default().to_owned();
+    for serial in ["duet-a1", "other"] {
+        assert_eq!(of(serial)["state"], "left", "{status:#}");
+        assert_eq!(of(serial)["partition"], Value::Null, "{status:#}");
+    }
+    assert!(why("other").contains("ext4 file system"), "{status:#}");
+    assert!(why("duet-a1").contains("this system runs from"), "{status:#}");
+    for (serial, state) in ["blank", "named"].into_iter().zip(states) {
+        assert_eq!(of(serial)["state"], state, "{status:#}");
+        let partition = of(serial)["partition"].as_str().unwrap().to_owned();
+        if state == "ours" {
+            let read = machines.ssh("a1", &format!("head -c 6 {partition}"));
+            assert_eq!(read.well().out, "volume", "what was in it is lost");
+        } else {
+            let write = format!("test -b {partition} && printf volume >{partition} && sync");
+            let _ = machines.ssh("a1", &write).well();
+        }
+    }
+    let codes = status["findings"].as_array().unwrap().iter().map(|one| one["code"].as_str());
+    let of_disks = codes.flatten().filter(|code| code.starts_with("disks."));
+    assert_eq!(of_disks.count(), 0, "{status:#}");
+    let there = machines.ssh("a1", "ls /dev/disk/by-partlabel").well().out;
+    assert!(there.lines().any(|name| name == "duet-data"), "{there}");
+    // Room b's site file has no rule: it has nothing to say, and takes nothing.
+    let b1 = self::status(machines, "b1");
+    let left = b1["disks"].as_array().unwrap().iter().all(|disk| disk["state"] == "left");
+    assert!(left, "{b1:#}");
+}
+
+/// Judged from outside, on a machine that is off.
+fn leaves_the_other_disk_as_it_was(machines: &Machines) {
+    let places = machines.lab().places().machine("a1");
+    let disk = |serial: &str| {
+        let at = DATA_DISKS.iter().position(|one| *one == serial).unwrap();
+        places.data_disk(at)
+    };
+    assert_eq!(first_difference(&ext4(), &disk("other")), None, "a byte was written");
+    for serial in ["blank", "named"] {
+        let verified = ask("sfdisk", &[&"--verify", &disk(serial)]).well();
+        assert!(verified.out.contains("No errors detected"), "{verified}");
+        let said = ask("sfdisk", &[&"--json", &disk(serial)]).well().out;
+        let table: Value = serde_json::from_str(&said).unwrap();
+        let partitions = table["partitiontable"]["partitions"].as_array().unwrap();
+        assert_eq!(partitions.len(), 1, "{said}");
+        assert_eq!(partitions[0]["name"], "duet-data", "{said}");
+        assert_eq!(partitions[0]["type"], "E6D6D379-F507-44C2-A23C-238F2A3DF928", "{said}");
+        assert_eq!(partitions[0]["start"], 2048, "{said}");
+        let blkid = ask("blkid", &[&"-p", &"-s", &"TYPE", &"-o", &"value", &disk(serial)]);
+        assert_eq!(blkid.out.trim(), "", "an old file system still shows: {blkid}");
+    }
 }
 
 /// A byte that is read whenever the system starts: within the program that is process 1.

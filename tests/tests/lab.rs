@@ -58,6 +58,7 @@ impl Scratch {
             ssh_port: ports[0],
             page_port: ports[1],
             tpm: false,
+            data_disks: Vec::new(),
         };
         LabPlan {
             dir: self.place("lab"),

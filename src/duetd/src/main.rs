@@ -1,15 +1,16 @@
-//! duetd, the program of every node. One file per command: [`boot`], [`run`], [`health`], [`agent`],
+//! duetd, the program of every node. One file per command: [`boot`], [`disks`], [`run`], [`health`], [`agent`],
 //! [`status::command`], and those of the state store under [`store`], of Kubernetes under [`kubernetes`] and
 //! of the witness under [`witness`]. This file only reads the command line and calls them.
 //!
-//! On a node systemd runs `boot` once before the network comes up, `run` as a service, and `health`
-//! once when everything is started (units in overlays/duet). They share no memory; each leaves a small
+//! On a node systemd runs `boot` once before the network comes up, `disks` once after it, `run` as a
+//! service, and `health` once when everything is started (units in overlays/duet). They share no memory; each leaves a small
 //! JSON file in /run/duet for the others. [`root`] names every file that is read or written, and a
 //! test runs each command on a folder that plays the machine.
 //!
 //! ```text
 //!  /init ──► boot.json ──┐
 //!  duetd boot ► node.json ├──► status::collect ──► Status ──┬──► screen ──► consoles (duetd run)
+//!  duetd disks ► disks.json ───┤
 //!  duetd health ► health.json ─┤                            └──► duetd status
 //!  kernel, systemd, chrony ────┘
 //! ```
@@ -31,6 +32,7 @@ mod boot_count;
 mod clock;
 mod console;
 mod discover;
+mod disks;
 mod durable;
 mod exit;
 mod health;
@@ -99,6 +101,24 @@ enum Command {
     /// time servers. Makes the ssh host key on the machine's first boot. A seed that cannot be used is
     /// no error: the node then starts on DHCP, lets nobody in, and says so on its screen.
     Boot,
+
+    /// Give disks that hold no data to the site's volumes (duet-disks.service)
+    ///
+    /// Looks at all disks and takes those that the site file's rules allow: a GPT with one partition,
+    /// `duet-data`. A disk with data on it is left as it is, unless the site file names it by serial
+    /// number; one that is this site's already is never erased. What came of each disk is left in
+    /// /run/duet/disks.json.
+    ///
+    /// Exit status: 0, also if no disk was taken; 1 if one could not be written.
+    #[command(after_long_help = disks::report::SCHEMA)]
+    Disks {
+        /// Print JSON for a script
+        #[arg(long)]
+        json: bool,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
 
     /// Keep the status screen on the consoles (duetd.service)
     Run,
@@ -170,6 +190,7 @@ fn main() -> ExitCode {
         Command::Status { json, watch: false } => status::command::status(&root, json),
         Command::Status { watch: true, .. } => status::command::watch(&root),
         Command::Boot => boot::boot(&root),
+        Command::Disks { json, dry_run } => disks::disks(&root, json, dry_run),
         Command::Run => run::run(&root),
         Command::Health { wait, dry_run } => {
             health::health(&root, Duration::from_secs(wait), dry_run)

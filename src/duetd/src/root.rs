@@ -68,6 +68,12 @@ pub(crate) const AGENT_SETTINGS: &str = "/run/duet/agent.toml";
 pub(crate) const BOOT_RECORD: &str = "/run/duet/boot.json";
 /// Left by `duetd boot`: who this node is.
 pub(crate) const NODE: &str = "/run/duet/node.json";
+/// Left by `duetd boot`: which disks may be taken for volumes; nothing without a good seed.
+pub(crate) const DISKS_SETTINGS: &str = "/run/duet/disks.toml";
+/// Left by `duetd disks`: what came of each disk.
+pub(crate) const DISKS: &str = "/run/duet/disks.json";
+/// The disks on which this machine has seen its site's mark, a line for each.
+pub(crate) const DISKS_TAKEN: &str = "/var/lib/duet/disks";
 /// Left by `duetd health`: whether this boot is good.
 pub(crate) const VERDICT: &str = "/run/duet/health.json";
 /// The agent's own folder, which systemd makes for it.

@@ -13,6 +13,8 @@ use crate::{Accelerator, LabError};
 pub(crate) const ADMIN: &str = "admin";
 /// The first PCI slot for wires; those before it are given out below.
 const FIRST_WIRE_SLOT: usize = 0x10;
+/// The PCI slot of the first data disk; the last one's is before the wires'.
+const FIRST_DATA_SLOT: usize = 0x6;
 /// The PCI slot of the card to the third place: behind the last wire's.
 const THIRD_SLOT: usize = 0x1c;
 /// The network of the third place, another one than QEMU's usual, which the admin network has.
@@ -45,6 +47,7 @@ pub(crate) fn compose(
     argv.supervision(&own)?;
     argv.firmware(firmware, &own)?;
     argv.disk(machine, &own)?;
+    argv.data_disks(machine, &own)?;
     argv.devices();
     if machine.tpm {
         argv.tpm(&own)?;
@@ -120,20 +123,40 @@ impl Argv {
     /// Killing QEMU loses nothing that it handed to this computer's page cache, so waiting for the
     /// real disk (`cache.no-flush=off`) would be slower and no more true to a power cut.
     fn disk(&mut self, machine: &MachinePlan, own: &MachinePlaces) -> Result<(), LabError> {
-        let file = value(&own.disk)?;
-        self.option(
-            "-blockdev",
-            format!(
-                "driver=raw,node-name=disk,discard=unmap,cache.no-flush=on,\
-                 file.driver=file,file.filename={file}"
-            ),
-        );
+        self.blockdev("disk", &own.disk)?;
         let name = &machine.name;
         let device = match machine.disk_bus {
             DiskBus::Nvme => format!("nvme,serial=duet-{name}"),
             DiskBus::VirtioBlk => "virtio-blk-pci".to_owned(),
         };
         self.option("-device", format!("{device},drive=disk,addr=0x3,bootindex=1"));
+        Ok(())
+    }
+
+    /// The guest knows them by their serial numbers: the order in which it finds disks is chance.
+    fn data_disks(&mut self, machine: &MachinePlan, own: &MachinePlaces) -> Result<(), LabError> {
+        for (index, disk) in machine.data_disks.iter().enumerate() {
+            let node = format!("data-{}", index + 1);
+            self.blockdev(&node, &own.data_disk(index))?;
+            let (serial, slot) = (&disk.serial, FIRST_DATA_SLOT + index);
+            let device = match machine.disk_bus {
+                DiskBus::Nvme => "nvme",
+                DiskBus::VirtioBlk => "virtio-blk-pci",
+            };
+            self.option("-device", format!("{device},serial={serial},drive={node},addr={slot:#x}"));
+        }
+        Ok(())
+    }
+
+    fn blockdev(&mut self, node: &str, file: &Path) -> Result<(), LabError> {
+        let file = value(file)?;
+        self.option(
+            "-blockdev",
+            format!(
+                "driver=raw,node-name={node},discard=unmap,cache.no-flush=on,\
+                 file.driver=file,file.filename={file}"
+            ),
+        );
         Ok(())
     }
 
@@ -275,7 +298,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-    use crate::plan::tests::{two_rooms, witness};
+    use crate::plan::tests::{data_disk, two_rooms, witness};
 
     fn composed(plan: &LabPlan, name: &str, accelerator: Accelerator) -> String {
         let places = Places::new(&plan.dir, Path::new("/tmp"));
@@ -373,6 +396,25 @@ mod tests {
             -smp 2
             -device virtio-blk-pci,drive=disk,addr=0x3,bootindex=1"#]],
         );
+    }
+
+    #[test]
+    fn data_disks_have_serial_numbers_and_slots_of_their_own() {
+        let mut plan = two_rooms();
+        plan.machines[0].data_disks = vec![data_disk(16, "one"), data_disk(1, "two")];
+        plan.check().unwrap();
+        let with = composed(&plan, "a1", Accelerator::Tcg);
+        let without = composed(&two_rooms(), "a1", Accelerator::Tcg);
+        let other: Vec<_> = with.lines().filter(|line| !without.contains(line)).collect();
+        check(
+            &other.join("\n"),
+            expect![[r#"
+            -blockdev driver=raw,node-name=data-1,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=/lab/a1/data-1.img
+            -device nvme,serial=one,drive=data-1,addr=0x6
+            -blockdev driver=raw,node-name=data-2,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=/lab/a1/data-2.img
+            -device nvme,serial=two,drive=data-2,addr=0x7"#]],
+        );
+        assert!(FIRST_DATA_SLOT + crate::data_disk::MOST <= FIRST_WIRE_SLOT);
     }
 
     #[test]

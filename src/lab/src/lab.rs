@@ -118,9 +118,11 @@ impl Lab {
         let machines = &self.notes.plan.machines;
         for plan in machines {
             let name = plan.name.as_str();
-            Machine::new(plan, &self.places).prepare(tools, &mut |done, total| {
+            let machine = Machine::new(plan, &self.places);
+            machine.prepare(tools, &mut |done, total| {
                 progress(Step::Disk { machine: name, done, total });
             })?;
+            machine.prepare_data_disks()?;
         }
         switch::come_up(&self.notes.plan, &self.places)?;
         third::come_up(&self.notes.plan, &self.places)?;
@@ -243,7 +245,8 @@ impl Lab {
     }
 
     /// Gives a machine that is off a blank disk, as if it were a new one: its image, and firmware that
-    /// remembers nothing. Its ssh host key is forgotten, since it will make itself another one.
+    /// remembers nothing. Its ssh host key is forgotten, since it will make itself another one. Its data
+    /// disks stay as they are.
     pub fn new_disk(&mut self, name: &str) -> Result<(), LabError> {
         let _lock = self.lock()?;
         let machine = self.machine(name)?;

@@ -12,6 +12,7 @@ mod accel;
 mod argv;
 mod attach;
 mod daemon;
+mod data_disk;
 mod disk;
 mod error;
 #[allow(clippy::module_inception)]
@@ -36,6 +37,7 @@ mod watch;
 
 pub use accel::{Accelerator, Probe};
 pub use attach::Left;
+pub use data_disk::DataDisk;
 pub use error::LabError;
 pub use lab::{Lab, Leave, Step, Switch, free_ports};
 pub use places::{MachinePlaces, Places};

@@ -79,6 +79,12 @@ impl<'a> Machine<'a> {
             .map_err(LabError::system("make", variables))
     }
 
+    /// Its further disks, as they are planned.
+    pub(crate) fn prepare_data_disks(&self) -> Result<(), LabError> {
+        let disks = self.plan.data_disks.iter().enumerate();
+        disks.into_iter().try_for_each(|(at, disk)| disk.prepare(&self.places.data_disk(at)))
+    }
+
     /// Looks for the machine's QEMU.
     pub(crate) fn find(&self) -> Result<Found, LabError> {
         let looked = |error| LabError::system("look for the process of", &self.places.run)(error);
@@ -305,6 +311,9 @@ impl<'a> Machine<'a> {
     pub(crate) fn remove(&self, leave: Leave) -> Result<(), LabError> {
         let own = &self.places;
         notes::remove(&own.disk)?;
+        for at in 0..self.plan.data_disks.len() {
+            notes::remove(&own.data_disk(at))?;
+        }
         notes::remove(&own.variables)?;
         tpm::remove(own, leave)?;
         if leave == Leave::Nothing {

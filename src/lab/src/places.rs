@@ -5,6 +5,7 @@
 //! DIR/lab.lock           held while a command changes the lab
 //! DIR/known_hosts        ssh host keys of the machines
 //! DIR/a1/disk.img        the machine's disk, and beside it
+//!        data-1.img …    its further disks
 //!        variables.fd    its firmware's variables
 //!        run.json        its process, while it is on
 //!        serial.log      what it said since it was switched on; serial-1.log the time before
@@ -195,6 +196,12 @@ impl Places {
 }
 
 impl MachinePlaces {
+    /// A further disk, counted from 0.
+    #[must_use]
+    pub fn data_disk(&self, index: usize) -> PathBuf {
+        self.dir.join(format!("data-{}.img", index + 1))
+    }
+
     /// The serial log of `ago` power-ons before this one.
     pub fn earlier_serial_log(&self, ago: u32) -> PathBuf {
         match ago {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use site::{Label, Room};
 
+use crate::data_disk::{self, DataDisk};
 use crate::places::LONGEST_NAME;
 use crate::{Accelerator, LabError};
 
@@ -68,6 +69,9 @@ pub struct MachinePlan {
     /// Whether it has a TPM 2.0.
     #[serde(default)]
     pub tpm: bool,
+    /// Its further disks.
+    #[serde(default)]
+    pub data_disks: Vec<DataDisk>,
 }
 
 /// What a disk is attached to.
@@ -189,6 +193,7 @@ impl LabPlan {
         self.check_size()?;
         self.check_names()?;
         self.check_machines()?;
+        self.machines.iter().try_for_each(check_data_disks)?;
         self.check_wires()
     }
 
@@ -294,6 +299,27 @@ impl LabPlan {
     }
 }
 
+fn check_data_disks(machine: &MachinePlan) -> Result<(), LabError> {
+    let MachinePlan { name, data_disks: disks, .. } = machine;
+    if disks.len() > data_disk::MOST {
+        return refuse(
+            format!("machine {name} has {} data disks", disks.len()),
+            format!("plan at most {}", data_disk::MOST),
+        );
+    }
+    let mut serials = BTreeSet::new();
+    if let Some(twin) = disks.iter().find(|disk| !serials.insert(&disk.serial)) {
+        return refuse(
+            format!("two data disks of machine {name} are named {}", twin.serial),
+            "give each its own serial number",
+        );
+    }
+    match disks.iter().find_map(DataDisk::fault) {
+        Some((why, cure)) => refuse(format!("{why}, on machine {name}"), cure),
+        None => Ok(()),
+    }
+}
+
 fn refuse(why: String, cure: impl Into<String>) -> Result<(), LabError> {
     Err(LabError::Plan { why, cure: cure.into() })
 }
@@ -325,6 +351,7 @@ pub(crate) mod tests {
             ssh_port,
             page_port: ssh_port + 6000,
             tpm: false,
+            data_disks: Vec::new(),
         };
         LabPlan {
             dir: "/lab".into(),
@@ -346,6 +373,10 @@ pub(crate) mod tests {
             ca: "/keys/ca.crt".into(),
             port: 7411,
         }
+    }
+
+    pub(crate) fn data_disk(gib: u32, serial: &str) -> DataDisk {
+        DataDisk { gib, serial: serial.to_owned(), content: None }
     }
 
     fn refused(change: impl FnOnce(&mut LabPlan)) -> String {
@@ -377,6 +408,19 @@ pub(crate) mod tests {
             (refused(|plan| plan.machines[0].memory_mib = 16), "a1 has 16 MiB of memory"),
             (refused(|plan| plan.machines[0].cpus = 0), "a1 has 0 processors"),
             (refused(|plan| plan.machines[0].disk_gib = 0), "a1 has 0 GiB of disk"),
+            (refused(|plan| plan.machines[0].data_disks = vec![data_disk(0, "s")]), "s has 0 GiB"),
+            (
+                refused(|plan| plan.machines[0].data_disks = vec![data_disk(1, "a,b")]),
+                "serial number is \"a,b\", on machine a1",
+            ),
+            (
+                refused(|plan| plan.machines[0].data_disks = vec![data_disk(1, "s"); 2]),
+                "two data disks of machine a1 are named s",
+            ),
+            (
+                refused(|plan| plan.machines[0].data_disks = vec![data_disk(1, "s"); 9]),
+                "a1 has 9 data disks",
+            ),
             (
                 refused(|plan| plan.wires[0].ends[1] = label("a1")),
                 "wire rooms ends twice in one machine",

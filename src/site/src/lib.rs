@@ -6,6 +6,7 @@
 //! values and text go out. The one thing taken from outside is randomness, in
 //! [`SiteKeys::generate`](keys::SiteKeys::generate).
 
+mod disks;
 mod document;
 mod host;
 pub mod keys;
@@ -22,6 +23,7 @@ mod text;
 mod timestamp;
 mod words;
 
+pub use disks::{Disks, Serial, SerialError};
 pub use host::{Host, HostError};
 pub use kubernetes::Kubernetes;
 pub use label::{Label, LabelError};

@@ -90,7 +90,8 @@ fn variants(item: &str) -> Vec<String> {
         }
         if !name.is_empty() {
             names.push(std::mem::take(&mut name));
-            expected = false;
+            // A variant without fields ends with the comma that begins the next one.
+            expected = c == ',';
         }
     }
     names.extend((!name.is_empty()).then_some(name));
@@ -125,6 +126,7 @@ pub(crate) enum Command {
     Build(build::Build),
     #[command(hide = false)]
     ExitCodes { dir: PathBuf, n: u8 },
+    Clean,
     Status
 }
 ";
@@ -133,7 +135,10 @@ pub(crate) enum Command {
     fn documented_commands_are_fine() {
         let tree = tree(&[
             ("src/duet/src/commands.rs", ENUM),
-            ("docs/commands.md", "## duet build\n## `duet exit-codes`\n### duet lab status\n"),
+            (
+                "docs/commands.md",
+                "## duet build\n## `duet exit-codes`\n# duet clean\n### duet lab status\n",
+            ),
         ]);
         assert_eq!(are_documented(&tree), [""; 0]);
     }
@@ -142,7 +147,7 @@ pub(crate) enum Command {
     fn an_undocumented_command_is_found() {
         let tree = tree(&[
             ("src/duet/src/commands.rs", ENUM),
-            ("docs/commands.md", "## duet build\n### duet status\nduet exit-codes\n"),
+            ("docs/commands.md", "## duet build\n# duet clean\n### duet status\nduet exit-codes\n"),
         ]);
         assert_eq!(
             are_documented(&tree),

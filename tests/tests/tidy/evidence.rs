@@ -6,11 +6,12 @@ use crate::Tree;
 const GUIDE: &str = "docs/failures.md";
 
 /// Where the tests of a word are.
-const PLACES: [(&str, &str); 5] = [
+const PLACES: [(&str, &str); 6] = [
     ("rooms", "tests/tests/rooms/"),
     ("protocol", "src/pair/tests/protocol/"),
     ("lab", "tests/tests/site.rs"),
     ("boot", "src/duetd/src/boot/"),
+    ("disks", "src/duetd/src/disks/tests/"),
     ("wire", "tests/tests/wire/"),
 ];
 

@@ -2,6 +2,7 @@
 
 mod console;
 mod cut_link;
+mod data_disk;
 mod down;
 mod logs;
 mod mend_link;

@@ -12,8 +12,11 @@ use site::seed::Secrets;
 use site::{Host, Role, Seed};
 use zeroize::Zeroizing;
 
+use crate::disks;
 use crate::durable;
-use crate::root::{AGENT_SETTINGS, COMPONENTS, JOIN_TOKEN, Root, STORE_OF_IMAGE, STORE_SETTINGS};
+use crate::root::{
+    AGENT_SETTINGS, COMPONENTS, DISKS_SETTINGS, JOIN_TOKEN, Root, STORE_OF_IMAGE, STORE_SETTINGS,
+};
 use crate::status::Component;
 
 /// The component whose settings are written where it is in the image.
@@ -23,7 +26,8 @@ const K3S: &str = "k3s";
 /// started.
 pub(super) fn write(root: &Root, known: Option<(&Seed, &Secrets)>) -> io::Result<()> {
     let of_stores = [STORE_SETTINGS, AGENT_SETTINGS, AUTHORITY_FILE, WITNESS_AUTHORITY_FILE];
-    for path in of_stores.into_iter().chain([SERVER_CONFIG, AGENT_CONFIG, SERVERS, TOLD]) {
+    let of_k3s = [SERVER_CONFIG, AGENT_CONFIG, SERVERS, TOLD];
+    for path in of_stores.into_iter().chain(of_k3s).chain([DISKS_SETTINGS]) {
         durable::forget(&root.path(path))?;
     }
     let Some((seed, secrets)) = known else { return Ok(()) };
@@ -36,6 +40,12 @@ pub(super) fn write(root: &Root, known: Option<(&Seed, &Secrets)>) -> io::Result
         let own = fs::read_to_string(root.path(STORE_OF_IMAGE))?;
         put(STORE_SETTINGS, &render::store(seed, &own).unwrap_or_default())?;
     }
+    let disks = disks::Settings {
+        site: seed.site.clone(),
+        own_seed: seed.naming.is_seed(),
+        rules: seed.disks.clone(),
+    };
+    put(DISKS_SETTINGS, &toml::to_string(&disks).map_err(io::Error::other)?)?;
     let settings = render::settings(seed);
     put(AGENT_SETTINGS, &toml::to_string(&settings).map_err(io::Error::other)?)?;
     match k3s(root) {

@@ -154,6 +154,8 @@ impl Pen {
         lines.extend(self.fact("Clock", &[words::clock(&status.clock)]));
         lines.extend(self.fact("Storage", &[words::storage(&status.storage)]));
         if !brief {
+            let disks = status.disks.as_deref().and_then(words::disks);
+            lines.extend(disks.map_or_else(Vec::new, |words| self.fact("Disks", &[words])));
             lines.extend(self.fact("Watchdog", &[words::watchdog(status.watchdog.as_ref())]));
             if let Some(key) = &status.ssh_host_key {
                 lines.extend(self.fact("Host key", std::slice::from_ref(key)));

@@ -3,12 +3,13 @@
 
 mod json;
 
-use agent::kubernetes::{Member, Phase, State};
+use agent::kubernetes::{self, Member, Phase};
 use expect_test::{Expect, expect};
 
 use super::*;
 use crate::boot_count::Tries;
 use crate::clock::Clock;
+use crate::disks::report::{Entry, Report, State};
 use crate::node::{Identity, Keeping, Node, Problem, UNSEEDED};
 use crate::status::judge::{ESSENTIAL, STARTED};
 use crate::status::{
@@ -94,6 +95,7 @@ fn healthy() -> Seen {
                           "redundant": true },
         }))),
         kubernetes: None,
+        disks: None,
         components: vec![Component {
             name: "k3s".into(),
             version: "v1.35.6+k3s1".into(),
@@ -428,6 +430,35 @@ fn a_nearly_full_var() {
     );
 }
 
+/// A node of whose disks two are for volumes.
+fn with_disks(problems: Vec<Problem>) -> Seen {
+    let disk = |name: &str, state: State| Entry {
+        name: name.into(),
+        serial: Some(format!("S-{name}")),
+        wwid: None,
+        model: None,
+        bytes: 1_920_000_000_000,
+        state,
+        why: "why".into(),
+        partition: None,
+    };
+    let states = [("nvme0n1", State::Left), ("nvme1n1", State::Taken), ("nvme2n1", State::Ours)];
+    let disks = states.map(|(name, state)| disk(name, state)).into();
+    Seen { disks: Some(Report { format: 1, dry_run: false, disks, problems }), ..healthy() }
+}
+
+#[test]
+fn disks_for_volumes_are_shown_and_are_no_reason_for_alarm() {
+    let text = render(&Status::of(&with_disks(Vec::new())), PAPER);
+    let line = "  Disks      nvme1n1, nvme2n1 for volumes, 3.8 TB\n";
+    assert!(text.contains(line) && text.contains("All is well"), "{text}");
+    let problem = Problem::new("disks.missing", "The disk S1 is not there.", "Put it in.");
+    let status = Status::of(&with_disks(vec![problem]));
+    assert_eq!(status.findings[0].problem.code, "disks.missing");
+    let text = render(&status, PAPER);
+    assert!(text.contains("- The disk S1 is not there.") && text.contains("Have a look"), "{text}");
+}
+
 #[test]
 fn more_than_fits() {
     let failed: String =
@@ -499,7 +530,7 @@ fn colours_change_no_text() {
 /// A node with Kubernetes, three machines of which one is not ready.
 fn with_kubernetes(phase: Phase, why: Option<&str>) -> Seen {
     let machine = |name: &str, ready| Member { name: name.into(), zone: None, ready };
-    let state = State {
+    let state = kubernetes::State {
         phase,
         why: why.map(str::to_owned),
         machines: [("duet-a1", true), ("duet-b1", true), ("duet-b2", false)]

@@ -4,6 +4,7 @@
 use agent::picture::bytes;
 
 use crate::clock::Clock;
+use crate::disks::report::Entry;
 use crate::node::Identity;
 use crate::status::{
     Boot, BootState, Component, Interface, InterfaceAddress, Status, Storage, Watchdog,
@@ -105,6 +106,21 @@ pub(super) fn storage(storage: &Storage) -> String {
         storage.used_percent(),
         bytes(storage.free_bytes)
     )
+}
+
+/// The disks that are for volumes; nothing if there are none.
+pub(super) fn disks(disks: &[Entry]) -> Option<String> {
+    /// More names than these fill the line.
+    const NAMED: usize = 4;
+    let ours: Vec<&Entry> = disks.iter().filter(|one| one.state.is_ours()).collect();
+    let whole = ours.iter().fold(0_u64, |sum, one| sum.saturating_add(one.bytes));
+    let names: Vec<&str> = ours.iter().take(NAMED).map(|one| one.name.as_str()).collect();
+    let names = names.join(", ");
+    let more = match ours.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!ours.is_empty()).then(|| format!("{names}{more} for volumes, {}", bytes(whole)))
 }
 
 /// What restarts the machine if it hangs.

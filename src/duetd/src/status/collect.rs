@@ -17,7 +17,7 @@ use crate::boot_count;
 use crate::clock::{self, Clock};
 use crate::node::Problem;
 use crate::root::{
-    BOOT_COUNT, BOOT_RECORD, COMPONENTS, NEIGHBOURS, NODE, Root, STORE_SETTINGS, VERDICT,
+    BOOT_COUNT, BOOT_RECORD, COMPONENTS, DISKS, NEIGHBOURS, NODE, Root, STORE_SETTINGS, VERDICT,
 };
 use crate::rtnetlink::{self, Address};
 use crate::systemd::{self, Units};
@@ -126,6 +126,7 @@ pub(crate) fn files(root: &Root, addresses: &[Address]) -> Seen {
         watchdog: watchdog(root),
         neighbours: neighbours(root),
         pair: None,
+        disks: json(root, DISKS).ok(),
         // An image whose profile wants none has no list.
         components: json(root, COMPONENTS).unwrap_or_default(),
         kubernetes: kubernetes(root),

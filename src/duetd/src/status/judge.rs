@@ -50,9 +50,12 @@ pub(crate) fn findings(seen: &Seen) -> Vec<Finding> {
     storage(seen, &mut found);
     network(seen, &mut found);
     clock(seen, &mut found);
+    // Storage for volumes is not what this node needs to do its own work.
+    let disks = seen.disks.iter().flat_map(|report| &report.problems);
     found.extend(
         seen.neighbours
             .iter()
+            .chain(disks)
             .map(|problem| Finding { severity: Severity::Warning, problem: problem.clone() }),
     );
     if let Some(page) = &seen.pair {

@@ -22,6 +22,7 @@ use site::Slot;
 
 use crate::boot_count::Tries;
 use crate::clock::Clock;
+use crate::disks::report::{Entry, Report};
 use crate::node::{Identity, Keeping, Node, Problem};
 use crate::systemd::Units;
 
@@ -50,6 +51,8 @@ The JSON of format 1. Later releases may add keys; what is here stays.
   watchdog       {device, armed, timeout_s}, or null
   pair           how this room's store stands with the other room's: the page /duet/pair of the store
                  (docs/two-rooms.md); null on a worker, and while the store does not answer
+  disks          what `duetd disks` left of each disk: [{name, serial, wwid, model, bytes, state, why,
+                 partition}], as `duetd disks --help` says; null if it has not run
   ssh_host_key   its fingerprint, \"SHA256:...\"
   secrets        how the seed's secrets are kept: \"sealed\" to this machine's TPM, or in a \"file\" that
                  root alone can read; null where there are none
@@ -91,6 +94,8 @@ pub(crate) struct Status {
     pub watchdog: Option<Watchdog>,
     /// How this room's store stands with the other room's.
     pub pair: Option<Value>,
+    /// What came of each disk.
+    pub disks: Option<Vec<Entry>>,
     /// The fingerprint of the ssh host key.
     pub ssh_host_key: Option<String>,
     /// How the seed's secrets are kept.
@@ -292,6 +297,8 @@ pub(crate) struct Seen {
     pub neighbours: Vec<Problem>,
     /// What the store says of the pair; nothing where there is none.
     pub pair: Option<pair::Answer>,
+    /// What `duetd disks` left, if it has run.
+    pub disks: Option<Report>,
     /// See [`Status::components`].
     pub components: Vec<Component>,
     /// See [`Status::kubernetes`].
@@ -330,6 +337,7 @@ impl Status {
             storage: seen.storage.clone(),
             watchdog: seen.watchdog.clone(),
             pair: seen.pair.clone().and_then(Result::ok),
+            disks: seen.disks.clone().map(|report| report.disks),
             ssh_host_key: node.and_then(|node| node.host_key.clone()),
             secrets: node.and_then(|node| node.secrets),
             components: seen.components.clone(),

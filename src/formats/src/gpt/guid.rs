@@ -35,6 +35,9 @@ impl Guid {
     /// State: what is mounted on `/var`.
     pub const VAR: Guid = Guid::of(0x4d21_b016_b534_45c2_a9fb_5c16_e091_fd2d);
 
+    /// Linux LVM: what Duet gives a disk's partition for volumes (`sfdisk --list-types --label gpt`).
+    pub const LINUX_LVM: Guid = Guid::of(0xe6d6_d379_f507_44c2_a23c_238f_2a3d_f928);
+
     const fn of(text: u128) -> Self {
         Guid(text.to_be_bytes())
     }
@@ -94,6 +97,7 @@ impl Guid {
             Guid::ROOT_X86_64_VERITY => Some("root verity (x86-64)"),
             Guid::ROOT_X86_64_VERITY_SIG => Some("root verity signature (x86-64)"),
             Guid::VAR => Some("var"),
+            Guid::LINUX_LVM => Some("Linux LVM"),
             _ => None,
         }
     }

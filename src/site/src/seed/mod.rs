@@ -13,7 +13,7 @@ pub use signature::{SeedError, Verified, sign, verify};
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Certificate;
-use crate::{Host, Kubernetes, Label, Naming, Network, Pair, Role, Room, SshKey, Timestamp};
+use crate::{Disks, Host, Kubernetes, Label, Naming, Network, Pair, Role, Room, SshKey, Timestamp};
 
 /// The version of the format that this release writes and reads.
 pub const FORMAT: u32 = 2;
@@ -63,6 +63,10 @@ pub struct Seed {
     /// What the site says of its Kubernetes.
     #[serde(default)]
     pub kubernetes: Kubernetes,
+    /// Which of the machine's disks hold volumes. Left out where none is taken, so that an image that
+    /// knows no such rules reads the seed, too.
+    #[serde(default, skip_serializing_if = "Disks::is_default")]
+    pub disks: Disks,
 }
 
 /// The seed as the text of `seed.toml`: the same text for the same seed.

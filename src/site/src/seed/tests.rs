@@ -158,6 +158,26 @@ fn a_signed_seed_is_read_back_with_its_signer() {
 }
 
 #[test]
+fn rules_for_disks_travel_and_a_seed_without_them_takes_none() {
+    let text = format!("{SITE}[disks]\nempty = true\n[room.a.disks]\nerase = ['S1']\n");
+    let site = Site::parse(&text, Path::new("site.toml")).unwrap();
+    let issued = time("2026-11-23T08:00:00Z");
+    let seed = site.seed(Room::A, Role::Control, &certificate(), "secret", issued, None).unwrap();
+    let (text, signature) = sign(&seed, &key());
+    expect![[r#"
+
+        empty = true
+        min_gib = 16
+        erase = ["S1"]
+    "#]]
+    .assert_eq(text.split_once("[disks]").unwrap().1);
+    assert_eq!(verify_text(&text, &signature, None).unwrap().seed, seed);
+    assert!(!encode(&self::seed(Room::A, None)).contains("[disks]"));
+    let (text, signature) = sign(&self::seed(Room::A, None), &key());
+    assert!(!verify_text(&text, &signature, None).unwrap().seed.disks.wants_any());
+}
+
+#[test]
 fn one_changed_byte_is_noticed_wherever_it_is() {
     let (text, signature) = sign(&seed(Room::A, None), &key());
     for index in 0..text.len() {
@@ -264,7 +284,7 @@ fn signed_texts_that_are_no_seed_are_refused() {
         &format!("colour = 1\n{good}"),
         expect![[r#"
             integrity::seed_form
-            the seed is malformed: line 1: unknown field `colour`, expected one of `format`, `site`, `room`, `room_title`, `role`, `hostname`, `naming`, `issued`, `expires`, `ssh_keys`, `time_servers`, `ca_certificate`, `secrets_sha256`, `room_a_hosts`, `room_b_hosts`, `network`, `pair`, `kubernetes`
+            the seed is malformed: line 1: unknown field `colour`, expected one of `format`, `site`, `room`, `room_title`, `role`, `hostname`, `naming`, `issued`, `expires`, `ssh_keys`, `time_servers`, `ca_certificate`, `secrets_sha256`, `room_a_hosts`, `room_b_hosts`, `network`, `pair`, `kubernetes`, `disks`
             hint: the file is damaged. On the workstation build the image again from site.toml and copy the three seed files to the ESP"#]],
     );
     check_text(

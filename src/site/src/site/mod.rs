@@ -7,6 +7,7 @@ mod tests;
 
 use std::path::Path;
 
+use crate::disks::Disks;
 use crate::document::{Document, Found, Table};
 use crate::keys::Certificate;
 use crate::kubernetes::{Kubernetes, check_addresses};
@@ -54,6 +55,8 @@ pub struct Node {
     pub naming: Naming,
     /// Its network.
     pub network: Network,
+    /// Which of its disks hold volumes.
+    pub disks: Disks,
 }
 
 /// The site file does not say how a worker is joined to the network.
@@ -139,6 +142,7 @@ impl Site {
             network: node.network.clone(),
             pair: self.pair.clone(),
             kubernetes: self.kubernetes.clone(),
+            disks: node.disks.clone(),
         })
     }
 }
@@ -157,7 +161,8 @@ fn read_site(file: &Table<'_>) -> Option<Site> {
     });
     let name = file.require("name", name, "write name = \"my-campus\" above the first [table]");
     let name = name.map(|found| found.value);
-    let rooms = read_rooms(file, name.as_ref(), &mut claims);
+    let disks = file.table("disks").map(|table| Disks::read_site(&table)).unwrap_or_default();
+    let rooms = read_rooms(file, name.as_ref(), &disks, &mut claims);
     let time_servers = match file.table("time") {
         Some(table) => read_time(&table),
         None => default_time_servers(),
@@ -185,6 +190,7 @@ fn networks(rooms: &[RoomPlan; 2]) -> Vec<&Network> {
 fn read_rooms(
     file: &Table<'_>,
     site: Option<&Label>,
+    disks: &Disks,
     claims: &mut Claims,
 ) -> Option<[RoomPlan; 2]> {
     let hint = "write [room.a] and [room.b], each with title = \"…\"";
@@ -192,7 +198,7 @@ fn read_rooms(
     let mut read = |key, room| {
         let hint = format!("write [room.{room}] and title = \"…\": a site has two rooms");
         let table = rooms.require(key, rooms.table(key), &hint)?;
-        read_room(&table, room, site, claims)
+        read_room(&table, room, site, disks, claims)
     };
     let (a, b) = (read("a", Room::A), read("b", Room::B));
     rooms.finish();
@@ -203,6 +209,7 @@ fn read_room(
     table: &Table<'_>,
     room: Room,
     site: Option<&Label>,
+    disks: &Disks,
     claims: &mut Claims,
 ) -> Option<RoomPlan> {
     let title = table.text("title");
@@ -217,13 +224,13 @@ fn read_room(
         }
         good
     });
-    let control = read_node(table, site, &format!("{room}1"), claims);
+    let control = read_node(table, site, &format!("{room}1"), disks, claims);
     let worker = match table.table("worker") {
         Some(worker) => {
             let words = [("seed", Naming::Seed), ("machine", Naming::Machine)];
             let naming = worker.choice("naming", &words).map_or(Naming::Seed, |found| found.value);
             let suffix = if naming == Naming::Seed { format!("{room}2") } else { room.to_string() };
-            let node = read_node(&worker, site, &suffix, claims);
+            let node = read_node(&worker, site, &suffix, disks, claims);
             worker.finish();
             Some(node.and_then(|node| check_naming(&worker, Node { naming, ..node })))
         }
@@ -234,7 +241,7 @@ fn read_room(
     let control = control?;
     let worker = match worker {
         Some(described) => Some(described?),
-        None => like_control(&control, site, room),
+        None => like_control(&control, site, room, disks),
     };
     // What is fixed is known to the other room without being heard.
     let fixed = control.network.addresses().iter().map(|cidr| Host::from(cidr.address()));
@@ -264,16 +271,18 @@ fn has_own_network(network: &Network) -> bool {
 }
 
 /// A worker as the control machine is, unless that one's network is its own.
-fn like_control(control: &Node, site: Option<&Label>, room: Room) -> Option<Node> {
+fn like_control(control: &Node, site: Option<&Label>, room: Room, disks: &Disks) -> Option<Node> {
     let own = has_own_network(&control.network);
     let hostname = format!("{}-{room}2", site?).parse().ok()?;
-    (!own).then(|| Node { hostname, naming: Naming::Seed, network: control.network.clone() })
+    let (network, disks) = (control.network.clone(), disks.clone());
+    (!own).then_some(Node { hostname, naming: Naming::Seed, network, disks })
 }
 
 fn read_node(
     table: &Table<'_>,
     site: Option<&Label>,
     suffix: &str,
+    disks: &Disks,
     claims: &mut Claims,
 ) -> Option<Node> {
     let written = table.parsed::<Label>("hostname");
@@ -281,6 +290,10 @@ fn read_node(
         Some(network) => Network::read(&network, claims),
         None if table.has("network") => None,
         None => Some(Network::default()),
+    };
+    let disks = match table.table("disks") {
+        Some(own) => disks.read(&own, claims),
+        None => disks.clone(),
     };
     let hostname = match written {
         Some(found) => found,
@@ -291,7 +304,7 @@ fn read_node(
         }
     };
     claims.claim(table, format!("the host name {}", hostname.value), hostname.span);
-    Some(Node { hostname: hostname.value, naming: Naming::Seed, network: network? })
+    Some(Node { hostname: hostname.value, naming: Naming::Seed, network: network?, disks })
 }
 
 /// Several machines share one seed where each is named after itself, so nothing in it may be one's own.

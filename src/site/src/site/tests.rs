@@ -79,6 +79,9 @@ fn every_example_of_the_template_works() {
     assert_eq!(site.time_servers.len(), 2);
     assert_eq!((site.kubernetes.cluster_cidr.len(), site.kubernetes.disable.len()), (2, 2));
     assert!(!site.kubernetes.workloads_on_control);
+    let disks = |room| &site.node(room, Role::Control).unwrap().disks;
+    assert_eq!((disks(Room::A).min_gib, disks(Room::A).erase.len()), (100, 1));
+    assert!(disks(Room::B).empty && disks(Room::B).erase.is_empty());
 }
 
 #[test]
@@ -406,7 +409,7 @@ fn a_private_key_is_refused_and_not_shown() {
             2 problems in site.toml:
 
             site.toml:4:1: unknown key `nonsense`
-              hint: the keys here are `name`, `room`, `time`, `ssh`, `pair`, `kubernetes`
+              hint: the keys here are `name`, `disks`, `room`, `time`, `ssh`, `pair`, `kubernetes`
 
             site.toml:6:9: this is a private key, not a public one
               hint: paste the line of the .pub file; and since this key was written into a file that travels, make a new pair with `ssh-keygen`"#]],

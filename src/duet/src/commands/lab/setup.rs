@@ -10,7 +10,7 @@ use lab::{DiskBus, Lab, LabPlan, Login, MachinePlan, Step, WirePlan, WitnessPlan
 use miette::IntoDiagnostic;
 use site::{Label, Room};
 
-use super::{CABLE, Dir, short};
+use super::{CABLE, Dir, data_disk, short};
 use crate::commands::options::{CacheDir, Offline, ProfilesDir};
 use crate::console::Console;
 use crate::load;
@@ -60,6 +60,9 @@ enum SetupError {
         help("name the image of each with --image-worker-a and --image-worker-b")
     )]
     Workers { count: u8 },
+    #[error("a data disk is for machine {name}, which the lab does not have")]
+    #[diagnostic(code(usage::lab), help("its machines are a1, b1 and, with workers, a2, b2"))]
+    DataDisk { name: Label },
     #[error("the witness needs to know the site, and no site file was found")]
     #[diagnostic(code(usage::lab), help("name the site file with --site"))]
     Site,
@@ -123,6 +126,11 @@ pub(super) struct Setup {
     /// Give each machine a TPM 2.0 of its own, to which it seals its secrets
     #[arg(long)]
     tpm: bool,
+
+    /// Give each machine, or the one named, a further disk of so many GiB: blank, or with what is in a
+    /// file; may be repeated
+    #[arg(long, value_name = "GIB[,machine=NAME][,serial=TEXT][,file=FILE]")]
+    data_disk: Vec<data_disk::Wanted>,
 
     #[command(flatten)]
     profiles: ProfilesDir,
@@ -203,8 +211,10 @@ impl Setup {
         // Two ports for each machine, and the last one for the witness.
         let ports = lab::free_ports(2 * images.len() + 1).into_diagnostic()?;
         let machine = |((name, room, image), ports): (&(String, Room, PathBuf), &[u16])| {
+            let name: Label = name.parse()?;
             Ok::<_, miette::Report>(MachinePlan {
-                name: name.parse()?,
+                data_disks: data_disk::of(&name, &self.data_disk).into_diagnostic()?,
+                name,
                 room: *room,
                 image: absolute(image)?,
                 disk_gib: DISK_GIB,
@@ -218,6 +228,10 @@ impl Setup {
         };
         let machines: Vec<MachinePlan> =
             images.iter().zip(ports.chunks(2)).map(machine).collect::<Result<_, _>>()?;
+        let names: Vec<&Label> = machines.iter().map(|machine| &machine.name).collect();
+        if let Some(name) = data_disk::stray(&self.data_disk, &names) {
+            return Err(SetupError::DataDisk { name: name.clone() }.into());
+        }
         let ends: Vec<Label> = machines.iter().map(|machine| machine.name.clone()).collect();
         Ok(LabPlan {
             dir: absolute(dir)?,
@@ -372,6 +386,16 @@ mod tests {
     fn a_tpm_is_for_every_machine() {
         let plan = plan("--tpm --workers 1").unwrap();
         assert!(plan.machines.len() == 4 && plan.machines.iter().all(|machine| machine.tpm));
+    }
+
+    #[test]
+    fn data_disks_are_for_machines_that_are_there() {
+        let made = plan("--data-disk 16,machine=a1 --data-disk 1").unwrap();
+        made.check().unwrap();
+        let count = |at: usize| made.machines[at].data_disks.len();
+        assert_eq!((count(0), count(1)), (2, 1));
+        let error = plan("--data-disk 16,machine=a2").unwrap_err().to_string();
+        assert!(error.contains("for machine a2, which the lab does not have"), "{error}");
     }
 
     #[test]

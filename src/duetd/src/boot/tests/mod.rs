@@ -19,9 +19,9 @@ use site::{Role, Room};
 
 use super::*;
 use crate::root::{
-    AGENT_SETTINGS, COMPONENTS, HOST_KEY, HOST_KEY_FOLDER, IDENTITY_CERTIFICATE, IDENTITY_KEY,
-    IDENTITY_SOURCE, JOIN_TOKEN, KEPT_SECRETS, SEED, SEED_SECRETS, SEED_SIGNATURE, SITE_KEY, STATE,
-    STORE_OF_IMAGE, STORE_SETTINGS,
+    AGENT_SETTINGS, COMPONENTS, DISKS_SETTINGS, HOST_KEY, HOST_KEY_FOLDER, IDENTITY_CERTIFICATE,
+    IDENTITY_KEY, IDENTITY_SOURCE, JOIN_TOKEN, KEPT_SECRETS, SEED, SEED_SECRETS, SEED_SIGNATURE,
+    SITE_KEY, STATE, STORE_OF_IMAGE, STORE_SETTINGS,
 };
 
 const SITE: &str = "name = 'my-campus'\n\
@@ -250,6 +250,13 @@ fn a_good_seed_makes_the_machine_what_it_says() {
         -----BEGIN CERTIFICATE-----
         MIIAB2V4YW1wbGU=
         -----END CERTIFICATE-----
+        == /run/duet/disks.toml
+        site = "my-campus"
+        own_seed = true
+
+        [rules]
+        empty = false
+        min_gib = 16
         == /run/duet/ssh/authorized_keys
         ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFYoETBCxKDoPkfELUHtYX2vkStaWvQOiGPDvibeM4F5 ada@example
         == /run/duet/store.toml
@@ -391,6 +398,25 @@ fn kubernetes_is_told_what_the_seed_says_where_it_is_in_the_image() {
     toy.write(COMPONENTS, &k3s(false));
     toy.boot();
     assert!(!toy.exists("/run/duet/k3s/config.yaml"), "it was left out of this image");
+}
+
+#[test]
+fn the_rules_for_disks_are_left_for_those_who_look_at_the_disks() {
+    let toy = Toy::new();
+    let rules = "[disks]\nempty = true\n[room.a.disks]\nerase = ['S1', 'S2']\n";
+    toy.write_seed_of(&format!("{SITE}{rules}"), Role::Control, &key(), None);
+    assert_eq!(codes(&toy.boot()), [""; 0]);
+    expect![[r#"
+        site = "my-campus"
+        own_seed = true
+
+        [rules]
+        empty = true
+        min_gib = 16
+        erase = ["S1", "S2"]
+    "#]]
+    .assert_eq(&toy.read(DISKS_SETTINGS));
+    assert!(toml::from_str::<crate::disks::Settings>(&toy.read(DISKS_SETTINGS)).is_ok());
 }
 
 #[test]

@@ -199,12 +199,13 @@ fn a_new_seed_takes_the_place_of_all_that_the_old_one_said() {
     let key = key();
     let toy = Toy::seeded(&key);
     toy.boot();
+    assert!(toy.exists(DISKS_SETTINGS));
     toy.write("/run/systemd/network/50-other.network", "somebody else's");
     toy.write(SEED, "");
     // In the same boot, without an empty /run.
     let node = apply(&toy.root, &toy);
     assert_eq!(codes(&node), ["seed.signature"]);
-    assert!(!toy.exists(AUTHORIZED_KEYS));
+    assert!(!toy.exists(AUTHORIZED_KEYS) && !toy.exists(DISKS_SETTINGS));
     let names: Vec<String> = toy.files(NETWORKD).into_iter().map(|(path, _)| path).collect();
     assert_eq!(names, ["/run/systemd/network/50-other.network"]);
 }

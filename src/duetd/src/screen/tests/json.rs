@@ -123,6 +123,7 @@ fn the_json_has_its_documented_form() {
               "redundant": true
             }
           },
+          "disks": null,
           "ssh_host_key": "SHA256:HjqhhQ7O3Ppg6ucQ+aCZOJPVz37DZuRUTicbMyZwRaM",
           "secrets": "sealed",
           "components": [
