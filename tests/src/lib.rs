@@ -10,6 +10,7 @@ pub mod bytes;
 pub mod certificates;
 pub mod chance;
 pub mod demo;
+pub mod faults;
 pub mod judge;
 pub mod local_rooms;
 pub mod machine;

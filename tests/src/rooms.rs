@@ -6,7 +6,8 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use lab::{
     DiskBus, Goal, Lab, LabPlan, Leave, Login, MachinePlan, Places, Sight, Stage, Switch, Tools,
@@ -93,6 +94,7 @@ impl Machines {
             page_port: ports[1],
             tpm,
             data_disks: Vec::new(),
+            clock: None,
         };
         let login = Login { user: "root".into(), key: key.to_owned() };
         let (machines, wires) = (vec![machine], Vec::new());
@@ -156,12 +158,22 @@ impl Machines {
     /// If the server does not answer.
     #[track_caller]
     pub fn ssh(&self, machine: &str, command: &str) -> Said {
-        let _ = self.wait(machine, "an answer of ssh", BOOT, |_| {
-            self.lab().ssh_answers(machine).unwrap_or(false)
+        let _ = self.wait(machine, "a status screen", BOOT, |sight| {
+            sight.stages.reached(Stage::StatusScreen).is_some()
         });
         let words = self.lab().ssh(machine, &[command.to_owned()]);
         let words = words.unwrap_or_else(|error| panic!("{error:?}"));
-        run(plain(&words[0]).args(&words[1..]), COMMAND)
+        let begun = Instant::now();
+        loop {
+            let said = run(plain(&words[0]).args(&words[1..]), COMMAND);
+            // Nobody listens yet, or hangs up at once. To knock and go away instead would be held against us
+            // (sshd_config(5), `PerSourcePenalties`).
+            let early = ["kex_exchange_identification", "banner exchange", "connect to host"];
+            if begun.elapsed() > BOOT || !early.iter().any(|word| said.err.contains(word)) {
+                return said;
+            }
+            thread::sleep(Duration::from_secs(2));
+        }
     }
 
     /// Pulls the plug.

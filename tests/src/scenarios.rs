@@ -1,6 +1,7 @@
 //! `duet lab run` on the demo's images: what came of each scenario. Start at [`outcomes`].
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -20,14 +21,27 @@ const LIMIT: Duration = Duration::from_secs(2400);
 #[must_use]
 #[track_caller]
 pub fn outcomes(demo: &Demo, names: &[&str], stranger: Option<&Path>) -> Vec<Value> {
+    let images = [demo.rooms[0].disk(), demo.rooms[1].disk()];
+    let stranger = stranger.map(|disk| vec![OsStr::new("--stranger"), disk.as_os_str()]);
+    outcomes_of(demo, &images, names, &stranger.unwrap_or_default())
+}
+
+/// The same with other images of the demo's site, and with further words for `duet lab run`.
+///
+/// # Panics
+/// If the program says something else than a report.
+#[must_use]
+#[track_caller]
+pub fn outcomes_of(
+    demo: &Demo,
+    images: &[PathBuf; 2],
+    names: &[&str],
+    more: &[&OsStr],
+) -> Vec<Value> {
     let _alone = hold("machines");
     let mut command = duet();
     command.args(["lab", "run", "--json", "--dir"]).arg(kept("labs").join("site")).args(names);
-    command.arg("--image-a").arg(demo.rooms[0].disk());
-    command.arg("--image-b").arg(demo.rooms[1].disk());
-    if let Some(disk) = stranger {
-        command.arg("--stranger").arg(disk);
-    }
+    command.arg("--image-a").arg(&images[0]).arg("--image-b").arg(&images[1]).args(more);
     command.arg("--site").arg(&demo.site).arg("--witness").arg(demo.witness());
     let said = run(command.env("DUET_CACHE", cache()), LIMIT);
     let report: Value = serde_json::from_str(&said.out)

@@ -59,6 +59,7 @@ impl Scratch {
             page_port: ports[1],
             tpm: false,
             data_disks: Vec::new(),
+            clock: None,
         };
         LabPlan {
             dir: self.place("lab"),
@@ -69,6 +70,7 @@ impl Scratch {
             wires: vec![WirePlan {
                 name: "rooms".parse().unwrap(),
                 ends: vec!["a1".parse().unwrap(), "b1".parse().unwrap()],
+                switches: false,
             }],
             witness: None,
             login: Login { user: "root".into(), key: self.place("key") },

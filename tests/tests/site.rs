@@ -9,7 +9,9 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 use tests::demo::{Built, Demo, build, demo, finish, new_site};
-use tests::scenarios::{outcomes, told};
+use tests::faults;
+use tests::programs::peers;
+use tests::scenarios::{outcomes, outcomes_of, told};
 
 /// What came of the scenarios that two machines can carry within a quarter of an hour.
 fn of_two() -> &'static Vec<Value> {
@@ -35,6 +37,15 @@ fn of_more() -> &'static Vec<Value> {
     OUTCOMES.get_or_init(|| {
         let stranger = stranger(demo());
         outcomes(demo(), &["stranger", "new-machine"], Some(&stranger))
+    })
+}
+
+/// What came of bad surroundings, on a site whose seeds are signed now.
+fn of_faults() -> &'static Vec<Value> {
+    static OUTCOMES: OnceLock<Vec<Value>> = OnceLock::new();
+    OUTCOMES.get_or_init(|| {
+        let names = ["clock-1970", "late-carrier", "no-dhcp", "small-mtu", "small-disk"];
+        outcomes_of(demo(), &faults::fresh(demo()), &names, &["--switches".as_ref()])
     })
 }
 
@@ -123,4 +134,68 @@ fn new_machine() {
 #[test]
 fn first_boot_cuts() {
     survived("first-boot-cuts");
+}
+
+/// What came of Kubernetes in both rooms; nothing where there is no Go to build it.
+fn of_kubernetes() -> Option<Vec<Value>> {
+    let k3s = peers("k3s")?.join("k3s");
+    let demo = demo();
+    let image = |room: &str| {
+        let out = demo.site.parent().unwrap().with_file_name("kubernetes").join(room);
+        let mut command = build(&demo.site, room, &out);
+        let _ = finish(command.arg("--component").arg(format!("k3s={}", k3s.display()))).well();
+        Built::read(&out).disk()
+    };
+    let memory = ["--memory".as_ref(), "3072".as_ref()];
+    Some(outcomes_of(demo, &[image("a"), image("b")], &["first-boot", "kubernetes"], &memory))
+}
+
+#[test]
+#[ignore = "a k3s built from its sources, and ten minutes: `make soak`"]
+fn kubernetes() {
+    let Some(outcomes) = of_kubernetes() else { return };
+    let measured = &survived_in(&outcomes, "kubernetes")["measured"];
+    assert!(measured["until_a_write_seconds"].as_f64().is_some(), "{measured}");
+}
+
+#[test]
+#[ignore = "bad surroundings take a quarter of an hour: `make soak`"]
+fn clock_1970() {
+    survived_in(of_faults(), "clock-1970");
+}
+
+#[test]
+#[ignore = "with the one before"]
+fn late_carrier() {
+    survived_in(of_faults(), "late-carrier");
+}
+
+#[test]
+#[ignore = "with the one before"]
+fn no_dhcp() {
+    survived_in(of_faults(), "no-dhcp");
+}
+
+#[test]
+#[ignore = "with the one before"]
+fn small_mtu() {
+    let measured = &survived_in(of_faults(), "small-mtu")["measured"];
+    // A connection that has to find out for itself which packets arrive takes a moment, once.
+    for what in ["without_small_writes_seconds", "without_large_writes_seconds"] {
+        let gap = measured[what].as_f64();
+        assert!(gap.is_some_and(|gap| gap < 15.0), "{what}: {measured}");
+    }
+}
+
+#[test]
+#[ignore = "with the one before"]
+fn small_disk() {
+    survived_in(of_faults(), "small-disk");
+}
+
+#[test]
+#[ignore = "images of its own: `make soak`"]
+fn address_conflict() {
+    let outcomes = outcomes_of(demo(), &faults::one_address(demo()), &["address-conflict"], &[]);
+    survived_in(&outcomes, "address-conflict");
 }

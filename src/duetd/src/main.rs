@@ -1,5 +1,5 @@
-//! duetd, the program of every node. One file per command: [`boot`], [`disks`], [`run`], [`health`], [`agent`],
-//! [`status::command`], and those of the state store under [`store`], of Kubernetes under [`kubernetes`] and
+//! duetd, the program of every node. One file per command: [`boot`], [`disks`], [`run`], [`health`], [`address`],
+//! [`agent`], [`status::command`], and those of the state store under [`store`], of Kubernetes under [`kubernetes`] and
 //! of the witness under [`witness`]. This file only reads the command line and calls them.
 //!
 //! On a node systemd runs `boot` once before the network comes up, `disks` once after it, `run` as a
@@ -12,6 +12,7 @@
 //!  duetd boot ► node.json ├──► status::collect ──► Status ──┬──► screen ──► consoles (duetd run)
 //!  duetd disks ► disks.json ───┤
 //!  duetd health ► health.json ─┤                            └──► duetd status
+//!  duetd address ► taken.json ─┤
 //!  kernel, systemd, chrony ────┘
 //! ```
 //!
@@ -26,6 +27,7 @@
 //! Nothing here decides for the other room, and nothing depends on /etc: it is part of the verified
 //! root and the same on every machine.
 
+mod address;
 mod agent;
 mod boot;
 mod boot_count;
@@ -139,6 +141,13 @@ enum Command {
         dry_run: bool,
     },
 
+    /// Get back a static address that another machine had (duet-address.service)
+    ///
+    /// A machine does not take an address for which another one answers. This finds out who does, for the
+    /// status screen, and tries again when nobody does any more. It ends at once where addresses come from
+    /// DHCP.
+    Address,
+
     /// Show people how both rooms are (duet-agent.service)
     ///
     /// Serves the status page over HTTPS, on the port that the site's seed says, and asks the other
@@ -195,6 +204,7 @@ fn main() -> ExitCode {
         Command::Health { wait, dry_run } => {
             health::health(&root, Duration::from_secs(wait), dry_run)
         }
+        Command::Address => address::address(&root),
         Command::Agent(agent) => return agent.run(&root),
         Command::Discover(discover) => return exit::end(discover.run()),
         Command::Store(store) => return store.run(),

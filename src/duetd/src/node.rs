@@ -2,6 +2,7 @@
 //! status. Reads and writes no file.
 
 use serde::{Deserialize, Serialize};
+use site::network::Cidr;
 use site::{Label, Role, Room, Seed, Timestamp};
 
 /// The host name of a machine that has no good seed.
@@ -47,6 +48,9 @@ pub(crate) struct Identity {
     pub role: Role,
     /// The machine's name.
     pub name: Label,
+    /// The static addresses of the machine; none where DHCP gives them.
+    #[serde(default)]
+    pub addresses: Vec<Cidr>,
     /// How many keys may log in.
     pub ssh_keys: usize,
     /// When the seed was signed.
@@ -63,6 +67,7 @@ impl From<&Seed> for Identity {
             room_title: seed.room_title.clone(),
             role: seed.role,
             name: seed.hostname.clone(),
+            addresses: seed.network.addresses().to_vec(),
             ssh_keys: seed.ssh_keys.len(),
             seed_issued: seed.issued,
             seed_expires: seed.expires,

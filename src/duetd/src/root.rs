@@ -41,6 +41,11 @@ pub(crate) const HOST_KEY_FOLDER: &str = "/var/lib/duet/ssh";
 /// See [`HOST_KEY_FOLDER`].
 pub(crate) const HOST_KEY: &str = "/var/lib/duet/ssh/ssh_host_ed25519_key";
 
+/// Folders in which something is written now and then: they were changed when the machine still knew the time.
+pub(crate) const KEPT_TIMES: [&str; 2] = ["/var/lib/duet-store", "/var/lib/chrony"];
+/// What the machine's own clock says, in seconds since 1970 (Linux, ABI/testing/sysfs-class-rtc).
+pub(crate) const HARDWARE_CLOCK: &str = "/sys/class/rtc/rtc0/since_epoch";
+
 /// The secrets of the seed, for root alone, where no TPM seals them.
 pub(crate) const KEPT_SECRETS: &str = "/var/lib/duet/secrets/seed.secrets";
 /// The secrets of the seed, sealed to this machine's TPM.
@@ -80,6 +85,8 @@ pub(crate) const VERDICT: &str = "/run/duet/health.json";
 pub(crate) const AGENT_FOLDER: &str = "/run/duet-agent";
 /// Left by the agent: who is on the wire.
 pub(crate) const NEIGHBOURS: &str = agent::discovery::NEIGHBOURS;
+/// Left by `duetd address`, in a folder of its own: which addresses of this node's others have.
+pub(crate) const TAKEN: &str = "/run/duet-address/taken.json";
 /// Who may log in.
 pub(crate) const AUTHORIZED_KEYS: &str = "/run/duet/ssh/authorized_keys";
 /// systemd-networkd's settings of this boot.

@@ -33,6 +33,8 @@ pub struct Disk {
     pub bytes: u64,
     /// A stick, a card, or anything else on USB.
     pub removable: bool,
+    /// How large it would have to be for its partition table, in bytes, if it is too small for it.
+    pub needs: Option<u64>,
     /// Its partitions, or why there are none.
     pub table: Result<Vec<Partition>, String>,
 }
@@ -195,7 +197,13 @@ mod tests {
             partition(5, Guid::ROOT_X86_64_VERITY, "duet-verity-b", tree),
             partition(6, Guid::VAR, "duet-state", other(6)),
         ];
-        Disk { node: node.to_owned(), bytes: 8 << 30, removable: false, table: Ok(table) }
+        Disk {
+            node: node.to_owned(),
+            bytes: 8 << 30,
+            removable: false,
+            needs: None,
+            table: Ok(table),
+        }
     }
 
     fn change(disk: &mut Disk, number: usize, change: impl Fn(&mut Partition)) {

@@ -7,7 +7,7 @@ use crate::choose::{Disk, Partition, STATE};
 use crate::failure::chain;
 use crate::kernel;
 use formats::ReadAt;
-use formats::gpt::{self, Found, Guid, Table};
+use formats::gpt::{self, Found, GptError, Guid, Table};
 use std::fs::File;
 use std::io::{Error, Result, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -70,15 +70,17 @@ fn look(name: &str) -> Option<Disk> {
     // /sys writes the slash of an old controller's disks (cciss/c0d0) as an exclamation mark.
     let node = format!("/dev/{}", name.replace('!', "/"));
     let sector_bytes = number_in(&sys.join("queue/logical_block_size"));
-    let table = match sector_bytes {
+    let (table, needs) = match sector_bytes {
         // The kernel would look for the table elsewhere, and so would the firmware.
-        Some(bytes) if bytes != gpt::SECTOR => Err(format!(
-            "has sectors of {bytes} bytes; Duet needs 512, which most such disks can be switched to"
-        )),
+        Some(bytes) if bytes != gpt::SECTOR => {
+            let why = "Duet needs 512, which most such disks can be switched to";
+            (Err(format!("has sectors of {bytes} bytes; {why}")), None)
+        }
         _ => read_table(&node),
     };
     Some(Disk {
         table: table.map(|found| with_nodes(&found.table, &sys)),
+        needs,
         node,
         bytes: sectors * 512,
         removable: on_usb || number_in(&sys.join("removable")) == Some(1),
@@ -89,9 +91,23 @@ fn number_in(file: &Path) -> Option<u64> {
     std::fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
-fn read_table(node: &str) -> std::result::Result<Found, String> {
-    let device = Device::open(node).map_err(|error| format!("cannot be opened: {error}"))?;
-    Table::parse(&device).map_err(|error| chain(&error))
+/// The disk's table, or why there is none; and the bytes that the disk would need for it.
+fn read_table(node: &str) -> (std::result::Result<Found, String>, Option<u64>) {
+    match Device::open(node) {
+        Err(error) => (Err(format!("cannot be opened: {error}")), None),
+        Ok(device) => match Table::parse(&device) {
+            Ok(found) => (Ok(found), None),
+            Err(error) => (Err(chain(&error)), needed(&error)),
+        },
+    }
+}
+
+/// How many bytes a disk would need, if that is what is wrong with it.
+fn needed(error: &GptError) -> Option<u64> {
+    match error {
+        GptError::Shorter { wanted, .. } => wanted.checked_mul(gpt::SECTOR),
+        _ => None,
+    }
 }
 
 /// The table's partitions, each with the node of the kernel's partition that has its number and its

@@ -2,7 +2,7 @@
 //!
 //! Proceeds at the very moment when what is wanted is there, and waits for nothing else.
 
-use crate::choose::{Chosen, Disk, Missing, choose, choose_state, describe};
+use crate::choose::{Chosen, Disk, Missing, choose, choose_state, describe, size};
 use crate::cmdline::{Request, RootHash, StateWish};
 use crate::console::{Log, uptime};
 use crate::devices::Drivers;
@@ -119,6 +119,8 @@ fn places(chosen: Chosen, hash: RootHash, request: &Request) -> Result<Places, F
 const DAMAGED_TABLE: &str = "The disk's partition table was changed after the image was written. \
      Put it right with sfdisk from a rescue system, or write the image again.";
 
+const TOO_SMALL: &str = "Write the image to a larger disk. Nothing was changed on this one.";
+
 /// Writes the disk's table anew if need be. If that fails the machine starts with the old one.
 fn settle(log: &Log, disk: &str) {
     match disks::settle(disk) {
@@ -136,6 +138,10 @@ fn settle(log: &Log, disk: &str) {
 }
 
 fn not_found(missing: &Missing, disks: &[Disk], hash: &RootHash, seconds: u64) -> Failure {
+    let wanted = "find the root file system that the command line names";
+    if let (Missing::Root, Some(problem)) = (missing, too_small(disks)) {
+        return Failure::new(wanted, problem, TOO_SMALL).with_seen(describe(disks));
+    }
     let (data, tree) = Guid::of_verity(hash.bytes());
     let (problem, cure) = match missing {
         Missing::Root => (
@@ -152,8 +158,16 @@ fn not_found(missing: &Missing, disks: &[Disk], hash: &RootHash, seconds: u64) -
             DAMAGED_TABLE,
         ),
     };
-    Failure::new("find the root file system that the command line names", problem, cure)
-        .with_seen(describe(disks))
+    Failure::new(wanted, problem, cure).with_seen(describe(disks))
+}
+
+/// Names a disk that is too small for the table that is on it, and so probably for the image.
+fn too_small(disks: &[Disk]) -> Option<String> {
+    let (disk, needs) = disks.iter().find_map(|disk| Some((disk, disk.needs?)))?;
+    let (node, has, needs) = (&disk.node, size(disk.bytes), size(needs));
+    Some(format!(
+        "the disk {node} is too small: it has {has}, and what was written to it needs {needs}"
+    ))
 }
 
 /// Takes the root from the initramfs, and the state from a disk that has one.
@@ -203,5 +217,31 @@ fn wait_for_state(drivers: &mut Drivers<'_>, seconds: u64) -> Option<Vec<Disk>> 
         if uptime() >= deadline || uptime() - heard > QUIET_SECONDS {
             return None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_that_is_too_small_is_named_with_what_it_needs() {
+        let hash = RootHash::parse(&"ab".repeat(32)).expect("these are the digits of a hash");
+        let disk = Disk {
+            node: "/dev/sda".to_owned(),
+            bytes: 3 << 30,
+            removable: false,
+            needs: Some(4 << 30),
+            table: Err("cannot use the partition table".to_owned()),
+        };
+        let failure = not_found(&Missing::Root, std::slice::from_ref(&disk), &hash, 60);
+        assert_eq!(
+            failure.problem,
+            "the disk /dev/sda is too small: it has 3.0 GiB, and what was written to it needs 4.0 GiB"
+        );
+        assert_eq!(failure.cure, TOO_SMALL);
+        // Another disk has part of the root: that is nearer to a cure.
+        let other = not_found(&Missing::Verity("/dev/sdb".to_owned()), &[disk], &hash, 60);
+        assert!(other.problem.contains("hash tree"), "{}", other.problem);
     }
 }

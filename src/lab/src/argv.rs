@@ -83,7 +83,8 @@ impl Argv {
         self.option("-cpu", accelerator.cpu());
         self.option("-smp", machine.cpus.to_string());
         self.option("-m", format!("{}M", machine.memory_mib));
-        self.option("-rtc", "base=utc");
+        let clock = machine.clock.as_deref().unwrap_or("utc");
+        self.option("-rtc", format!("base={clock}"));
         let extra = format!("io.systemd.stub.kernel-cmdline-extra={KERNEL_ARGUMENTS}");
         self.option("-smbios", format!("type=11,value={extra}"));
     }

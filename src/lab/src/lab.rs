@@ -15,7 +15,7 @@ use site::Label;
 use crate::attach::{self, Left};
 use crate::machine::{Found, Machine};
 use crate::notes::{self, Lock, Notes};
-use crate::plan::{WITNESS, list};
+use crate::plan::{HOST, THIRD, WITNESS, list};
 use crate::status::{LabStatus, MachineStatus, Power, WireStatus};
 use crate::watch::{Stages, Watcher};
 use crate::{
@@ -24,16 +24,14 @@ use crate::{
 
 /// How long `status` waits for a QEMU's word; a person waits for `status`.
 const STATUS_PATIENCE: Duration = Duration::from_secs(2);
-/// How long an ssh server may take to greet. QEMU takes the connection while the guest still starts; each one
-/// that is given up counts against us once the server is there, and after fifteen of them it refuses
-/// (sshd_config(5), `PerSourcePenalties`).
+/// How long an ssh server may take to greet. QEMU takes the connection while the guest still starts.
 const GREETING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A lab that is up. It does not end when this value does: see [`Lab::down`].
 #[derive(Debug)]
 pub struct Lab {
-    places: Places,
-    notes: Notes,
+    pub(crate) places: Places,
+    pub(crate) notes: Notes,
 }
 
 /// What [`Lab::up`] is doing.
@@ -168,7 +166,8 @@ impl Lab {
         let wires = plan.cables().into_iter().map(|cable| {
             let mut ends = cable.machines;
             if ends.len() == 1 {
-                ends.extend(WITNESS.parse());
+                let other = if cable.network == THIRD { WITNESS } else { HOST };
+                ends.extend(other.parse());
             }
             WireStatus { cut: self.notes.cut.contains(&cable.name), name: cable.name, ends }
         });
@@ -310,7 +309,9 @@ impl Lab {
         Ok(ssh::argv(self.machine_that_is_on(name)?.plan, &plan.login, &hosts, command))
     }
 
-    /// Whether the machine's ssh server greets. That the port is open means nothing: QEMU opens it.
+    /// Whether the machine's ssh server greets. That the port is open means nothing: QEMU opens it. Not to be
+    /// asked again and again: after fifteen such visits in a short time the server refuses even those who log
+    /// in (sshd_config(5), `PerSourcePenalties`).
     pub fn ssh_answers(&self, name: &str) -> Result<bool, LabError> {
         Ok(greets(self.machine(name)?.plan.ssh_port))
     }

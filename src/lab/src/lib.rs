@@ -28,6 +28,7 @@ pub mod scenario;
 pub mod screen;
 mod ssh;
 mod status;
+mod surroundings;
 mod switch;
 mod third;
 mod tools;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use site::{Label, Room};
 
+use crate::argv::ADMIN;
 use crate::data_disk::{self, DataDisk};
 use crate::places::LONGEST_NAME;
 use crate::{Accelerator, LabError};
@@ -20,6 +21,8 @@ const MOST_WIRES: usize = 12;
 pub(crate) const THIRD: &str = "third";
 /// What the third place is called where machines are named.
 pub(crate) const WITNESS: &str = "witness";
+/// What this computer is called there.
+pub(crate) const HOST: &str = "host";
 
 /// A whole lab.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +75,10 @@ pub struct MachinePlan {
     /// Its further disks.
     #[serde(default)]
     pub data_disks: Vec<DataDisk>,
+    /// What its clock says whenever it is switched on, as `1970-01-01T00:00:00` in UTC: one whose battery is
+    /// empty. Without it the right time.
+    #[serde(default)]
+    pub clock: Option<String>,
 }
 
 /// What a disk is attached to.
@@ -93,12 +100,16 @@ pub struct WirePlan {
     pub name: Label,
     /// The machines.
     pub ends: Vec<Label>,
+    /// Whether there are switches though there are two machines: so that neither sees the other one's link,
+    /// and the cable can be made narrow.
+    #[serde(default)]
+    pub switches: bool,
 }
 
 impl WirePlan {
     /// Whether it takes switches.
     pub(crate) fn is_switched(&self) -> bool {
-        self.ends.len() > 2
+        self.switches || self.ends.len() > 2
     }
 }
 
@@ -157,7 +168,8 @@ impl LabPlan {
         })
     }
 
-    /// All cables: the wires, and those to the third place.
+    /// All cables: the wires, those to the third place, and those by which this computer reaches the
+    /// machines.
     pub(crate) fn cables(&self) -> Vec<Cable> {
         let wires = self.wires.iter().map(|wire| Cable {
             name: wire.name.clone(),
@@ -165,17 +177,19 @@ impl LabPlan {
             machines: wire.ends.clone(),
             switched: wire.is_switched(),
         });
-        let third = self.machines.iter().filter(|_| self.witness.is_some());
         // A name that is too long for this was refused by `check`.
-        let third = third.filter_map(|machine| {
+        let own = |machine: &MachinePlan, network: &str| {
             Some(Cable {
-                name: format!("{THIRD}-{}", machine.name).parse().ok()?,
-                network: THIRD.to_owned(),
+                name: format!("{network}-{}", machine.name).parse().ok()?,
+                network: network.to_owned(),
                 machines: vec![machine.name.clone()],
                 switched: false,
             })
-        });
-        wires.chain(third).collect()
+        };
+        let third = self.machines.iter().filter(|_| self.witness.is_some());
+        let third = third.filter_map(|machine| own(machine, THIRD));
+        let admin = self.machines.iter().filter_map(|machine| own(machine, ADMIN));
+        wires.chain(third).chain(admin).collect()
     }
 
     /// The cable of this name.
@@ -239,8 +253,8 @@ impl LabPlan {
             if !names.insert(name) {
                 return refuse(format!("two machines are named {name}"), "give each its own name");
             }
-            if name.as_str() == WITNESS {
-                return refuse(format!("a machine is named {name}"), "that is the third place");
+            if [WITNESS, HOST].contains(&name.as_str()) {
+                return refuse(format!("a machine is named {name}"), "that is another place");
             }
             for (what, port) in [("ssh", machine.ssh_port), ("page", machine.page_port)] {
                 if port < 1024 || !ports.insert(port) {
@@ -277,7 +291,7 @@ impl LabPlan {
         let mut names = BTreeSet::new();
         for wire in &self.wires {
             let name = wire.name.as_str();
-            let reserved = name == crate::argv::ADMIN || name.starts_with(THIRD);
+            let reserved = name.starts_with(ADMIN) || name.starts_with(THIRD);
             if !names.insert(&wire.name) || reserved {
                 return refuse(
                     format!("the name of wire {} is taken", wire.name),
@@ -352,11 +366,16 @@ pub(crate) mod tests {
             page_port: ssh_port + 6000,
             tpm: false,
             data_disks: Vec::new(),
+            clock: None,
         };
         LabPlan {
             dir: "/lab".into(),
             machines: vec![machine("a1", Room::A, 2201), machine("b1", Room::B, 2202)],
-            wires: vec![WirePlan { name: label("rooms"), ends: vec![label("a1"), label("b1")] }],
+            wires: vec![WirePlan {
+                name: label("rooms"),
+                ends: vec![label("a1"), label("b1")],
+                switches: false,
+            }],
             witness: None,
             login: Login { user: "root".into(), key: "/keys/login".into() },
             duet: "/my bin/duet".into(),
@@ -440,10 +459,13 @@ pub(crate) mod tests {
         let plan = two_rooms();
         let help = |error: LabError| miette::Diagnostic::help(&error).unwrap().to_string();
         assert_eq!(help(plan.machine("a2").unwrap_err()), "its machines are a1, b1");
-        assert_eq!(help(plan.cable("room").unwrap_err()), "its wires are rooms");
+        assert_eq!(
+            help(plan.cable("room").unwrap_err()),
+            "its wires are rooms, admin-a1, admin-b1"
+        );
         let plan = LabPlan { witness: Some(witness()), ..plan };
         let error = plan.cable("third").unwrap_err();
-        assert_eq!(help(error), "its wires are rooms, third-a1, third-b1");
+        assert_eq!(help(error), "its wires are rooms, third-a1, third-b1, admin-a1, admin-b1");
         let cable = plan.cable("third-b1").unwrap();
         assert_eq!((cable.network.as_str(), cable.machines), ("third", vec![label("b1")]));
     }

@@ -17,7 +17,7 @@ use std::net::Shutdown;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -31,6 +31,8 @@ use crate::{LabError, LabPlan, Places, notes};
 
 /// The longest frame that QEMU sends (`NET_BUFSIZE`, include/net/net.h).
 const LONGEST_FRAME: usize = 4096 + (64 << 10);
+/// What stands before the packet in a frame: two addresses and a type (IEEE 802.3, clause 3.1).
+const HEADER: usize = 14;
 /// Frames that wait for one machine: with usual frames some 400 KB, more than its own card holds.
 const WAITING: usize = 256;
 /// Machines at one wire: more than a lab has.
@@ -61,6 +63,8 @@ pub struct Switching {
 #[derive(Debug, Default)]
 struct Shared {
     cut: AtomicBool,
+    /// The longest frame that the cable carries; 0 where there is no such bound.
+    longest: AtomicUsize,
     next: AtomicU64,
     ports: Mutex<Vec<Port>>,
 }
@@ -137,7 +141,8 @@ impl Shared {
 
     /// To everyone else; to the other room only over a whole cable.
     fn flood(&self, from: u64, room: Room, frame: &Arc<[u8]>) {
-        let cut = self.cut.load(Ordering::SeqCst);
+        let longest = self.longest.load(Ordering::SeqCst);
+        let cut = self.cut.load(Ordering::SeqCst) || (longest > 0 && frame.len() > longest);
         let ports = self.ports.lock().unwrap_or_else(PoisonError::into_inner);
         for port in ports.iter().filter(|port| port.id != from && (port.room == room || !cut)) {
             // A machine that is slow loses frames, as on a real switch.
@@ -148,10 +153,17 @@ impl Shared {
     /// One word, one answer.
     fn obey(&self, mut stream: &UnixStream) -> io::Result<()> {
         let mut word = String::new();
-        BufReader::new(stream.take(16)).read_line(&mut word)?;
-        match word.trim() {
-            "cut" => self.cut.store(true, Ordering::SeqCst),
-            "mend" => self.cut.store(false, Ordering::SeqCst),
+        BufReader::new(stream.take(32)).read_line(&mut word)?;
+        match word.trim().split_once(' ').unwrap_or((word.trim(), "")) {
+            ("cut", "") => self.cut.store(true, Ordering::SeqCst),
+            ("mend", "") => {
+                self.cut.store(false, Ordering::SeqCst);
+                self.longest.store(0, Ordering::SeqCst);
+            }
+            ("narrow", mtu) => match mtu.parse::<u16>() {
+                Ok(mtu) => self.longest.store(HEADER + usize::from(mtu), Ordering::SeqCst),
+                Err(_) => return stream.write_all(b"no\n"),
+            },
             _ => return stream.write_all(b"no\n"),
         }
         stream.write_all(b"ok\n")
@@ -208,10 +220,19 @@ pub(crate) fn end(plan: &LabPlan, places: &Places, leave: Leave) -> Result<(), L
 
 /// Cuts or mends the cable between the switches. It is done when this returns.
 pub(crate) fn set_trunk(places: &Places, wire: &str, whole: bool) -> Result<(), LabError> {
+    tell(places, wire, if whole { "mend" } else { "cut" })
+}
+
+/// Has the cable lose whatever is longer than a packet of `mtu` bytes, until it is mended.
+pub(crate) fn narrow_trunk(places: &Places, wire: &str, mtu: u16) -> Result<(), LabError> {
+    tell(places, wire, &format!("narrow {mtu}"))
+}
+
+fn tell(places: &Places, wire: &str, word: &str) -> Result<(), LabError> {
     let ask = || -> io::Result<()> {
         let mut stream = UnixStream::connect(places.switch(wire).control)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(if whole { b"mend\n" } else { b"cut\n" })?;
+        stream.write_all(format!("{word}\n").as_bytes())?;
         let mut answer = String::new();
         stream.take(16).read_to_string(&mut answer)?;
         if answer.trim() == "ok" { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
@@ -308,6 +329,16 @@ mod tests {
         a2.skip_to("three");
         b1.say(b"four");
         assert_eq!([a1.hear(), a2.hear()], ["four", "four"], "and nobody hears itself");
+
+        narrow_trunk(&places, "rooms", 1400).unwrap();
+        let whole = "x".repeat(HEADER + 1400);
+        a1.say(format!("{whole}x").as_bytes());
+        a1.say(whole.as_bytes());
+        assert!(b1.hear() == whole, "the cable carries no more than that");
+        assert!(a2.hear() != whole, "within a room it makes no difference");
+        set_trunk(&places, "rooms", true).unwrap();
+        a1.say(format!("{whole}y").as_bytes());
+        assert!(b1.hear().ends_with('y'), "a cable that is mended carries everything");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use read::check;
 pub use recent::Recent;
 pub use records::{Records, records};
 pub use report::{CheckpointReport, Problem, Report, SegmentReport, Torn};
-pub use room::{Place, RoomFiles, open_room, persist, register, void};
+pub use room::{Place, RoomFiles, counts, open_room, persist, register, void};
 
 /// Zeros that are written at once.
 const STRIDE: usize = 1 << 20;

@@ -144,6 +144,16 @@ fn what_is_missing_is_told_and_the_machine_restarts() {
     assert!(console.contains("ffffffff-ffff-ffff-ffff-ffffffffffff"), "{console}");
     assert!(console.contains("/dev/vda (300.0 MiB): duet-esp, duet-root-a"), "{console}");
 
+    // A disk that ends before its last partition; nothing of it may be changed.
+    File::options().write(true).open(&disk).unwrap().set_len(200 << 20).unwrap();
+    let before = fs::read(&disk).unwrap();
+    let small = boot(&rig, &disk, Controller::Virtio, "duet.wait=3");
+    let told = small.split_whitespace().collect::<Vec<_>>().join(" ");
+    let wanted = "the disk /dev/vda is too small: it has 200.0 MiB, and what was written to it needs 300.0 MiB";
+    assert!(told.contains(wanted), "{small}");
+    assert!(told.contains("Write the image to a larger disk."), "{small}");
+    assert!(fs::read(&disk).unwrap() == before, "the disk was changed");
+
     let none =
         rig.boot(&Boot { append: "duet.wait=2".to_owned(), disk: None, extra: &[], cut: None });
     assert!(none.contains("has no duet.root=ROOTHASH"), "{none}");

@@ -6,16 +6,18 @@ use crate::Tree;
 const GUIDE: &str = "docs/failures.md";
 
 /// Where the tests of a word are.
-const PLACES: [(&str, &str); 6] = [
+const PLACES: [(&str, &str); 8] = [
     ("rooms", "tests/tests/rooms/"),
     ("protocol", "src/pair/tests/protocol/"),
     ("lab", "tests/tests/site.rs"),
     ("boot", "src/duetd/src/boot/"),
     ("disks", "src/duetd/src/disks/tests/"),
     ("wire", "tests/tests/wire/"),
+    ("peer", "src/store/src/peer/tests/"),
+    ("init", "tests/tests/init/"),
 ];
 
-/// Every `` `word::test` `` of the guide is a function with `#[test]` above it.
+/// Every `` `word::test` `` of the guide is a function with `#[test]` or `#[tokio::test]` above it.
 pub(crate) fn is_there(tree: &Tree) -> Vec<String> {
     let guide = tree.get(GUIDE).map_or("", String::as_str);
     let mut findings = Vec::new();
@@ -40,11 +42,12 @@ pub(crate) fn is_there(tree: &Tree) -> Vec<String> {
 
 fn has_test(text: &str, name: &str) -> bool {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let at = lines.iter().position(|line| line.starts_with(&format!("fn {name}(")));
+    let begins = [format!("fn {name}("), format!("async fn {name}(")];
+    let at = lines.iter().position(|line| begins.iter().any(|begin| line.starts_with(begin)));
     // Between the two may be other attributes.
     at.is_some_and(|at| {
         let above = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
-        above.into_iter().any(|line| *line == "#[test]")
+        above.into_iter().any(|line| *line == "#[test]" || line.starts_with("#[tokio::test"))
     })
 }
 
@@ -55,14 +58,21 @@ mod tests {
 
     #[test]
     fn a_claim_without_a_test_is_found() {
-        let guide = "| a | `rooms::kept` |\n| b | `rooms::gone` `lab::gone` |\n| `rooms::…` |\n";
+        let guide = "| a | `rooms::kept` `peer::met` |\n| b | `rooms::gone` `lab::gone` `peer::left` |\n| `rooms::…` |\n";
         let test = "#[test]\n#[cfg(unix)]\nfn kept() {}\nfn gone() {}\n";
-        let tree = tree(&[(GUIDE, guide), ("tests/tests/rooms/x.rs", test)]);
+        let link = "#[tokio::test(worker_threads = 2)]\nasync fn met() {}\nasync fn left() {}\n";
+        let files = [
+            (GUIDE, guide),
+            ("tests/tests/rooms/x.rs", test),
+            ("src/store/src/peer/tests/x.rs", link),
+        ];
+        let tree = tree(&files);
         assert_eq!(
             is_there(&tree),
             [
                 "docs/failures.md:2: there is no test rooms::gone",
-                "docs/failures.md:2: there is no test lab::gone"
+                "docs/failures.md:2: there is no test lab::gone",
+                "docs/failures.md:2: there is no test peer::left"
             ]
         );
     }

@@ -6,6 +6,7 @@ mod data_disk;
 mod down;
 mod logs;
 mod mend_link;
+mod narrow_link;
 mod power_off;
 mod power_on;
 mod relay;
@@ -51,6 +52,7 @@ enum Command {
     PowerOn(power_on::PowerOn),
     CutLink(cut_link::CutLink),
     MendLink(mend_link::MendLink),
+    NarrowLink(narrow_link::NarrowLink),
     Witness(witness::Witness),
     Run(run::Run),
     Logs(logs::Logs),
@@ -73,6 +75,7 @@ impl LabCommand {
             Command::PowerOn(command) => command.run(console),
             Command::CutLink(command) => command.run(console),
             Command::MendLink(command) => command.run(console),
+            Command::NarrowLink(command) => command.run(console),
             Command::Witness(command) => command.run(console),
             Command::Run(command) => command.run(console),
             Command::Logs(command) => command.run(console),

@@ -289,8 +289,8 @@ fn a_site_file_with_slips_is_shown_with_their_places() {
         expect![[r#"
             error: a problem in x/site.toml:
 
-            x/site.toml:67:1: unknown key `titel` in [room.b]
-              67 | titel = "Room B"
+            x/site.toml:75:1: unknown key `titel` in [room.b]
+              75 | titel = "Room B"
                  | ^^^^^
               hint: did you mean `title`?
 

@@ -5,6 +5,7 @@
 //! or again after a power cut at any moment, ends in the same state. A step that fails is written down for
 //! the status and the others go on: a node that can be reached can be repaired.
 
+mod clock;
 mod host_key;
 mod identity;
 mod name;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use rustix::mount::{MountFlags, mount_remount};
+use rustix::time::{ClockId, Timespec, clock_settime};
 use site::{Seed, Timestamp};
 use zeroize::Zeroizing;
 
@@ -29,7 +31,7 @@ use crate::console;
 use crate::durable;
 use crate::node::{Identity, Node, Problem, UNSEEDED};
 use crate::process::{AskError, ask};
-use crate::root::{AUTHORIZED_KEYS, ESP, NETWORKD, NODE, Root, TIME_SOURCES};
+use crate::root::{AUTHORIZED_KEYS, ESP, HARDWARE_CLOCK, NETWORKD, NODE, Root, TIME_SOURCES};
 
 /// The time servers of a machine that has no good seed (chrony.conf(5), `pool`).
 const PUBLIC_TIME: &str = "pool 2.debian.pool.ntp.org iburst\n";
@@ -38,6 +40,10 @@ const PUBLIC_TIME: &str = "pool 2.debian.pool.ntp.org iburst\n";
 pub(crate) trait Machine {
     /// The time, as far as it is known so early.
     fn now(&self) -> Timestamp;
+    /// What the clock said that goes on while the machine is off; nothing where there is none.
+    fn hardware_clock(&self) -> Option<Timestamp>;
+    /// Sets the time.
+    fn set_clock(&self, time: Timestamp) -> io::Result<()>;
     /// Gives the machine its name.
     fn set_hostname(&self, name: &str) -> io::Result<()>;
     /// Opens the EFI partition, which is mounted read-only, for writing; or closes it again.
@@ -56,6 +62,16 @@ struct ThisMachine(Root);
 impl Machine for ThisMachine {
     fn now(&self) -> Timestamp {
         Timestamp::from(SystemTime::now())
+    }
+
+    fn hardware_clock(&self) -> Option<Timestamp> {
+        let text = fs::read_to_string(self.0.path(HARDWARE_CLOCK)).ok()?;
+        Timestamp::from_unix(text.trim().parse().ok()?)
+    }
+
+    fn set_clock(&self, time: Timestamp) -> io::Result<()> {
+        let seconds = i64::try_from(time.unix()).map_err(io::Error::other)?;
+        Ok(clock_settime(ClockId::Realtime, Timespec { tv_sec: seconds, tv_nsec: 0 })?)
     }
 
     fn set_hostname(&self, name: &str) -> io::Result<()> {
@@ -109,6 +125,10 @@ pub(crate) fn boot(root: &Root) -> Result<ExitCode, miette::Report> {
 pub(crate) fn apply(root: &Root, machine: &dyn Machine) -> Node {
     let (mut problems, mut notices) = (Vec::new(), Vec::new());
     let seed = seed::take(root, machine.now(), &mut problems);
+    if let Some(seed) = &seed {
+        // First: what follows is dated.
+        clock::ensure(root, machine, seed.issued, &mut notices);
+    }
     let seed = seed.map(|seed| Seed { hostname: name::of(root, &seed), ..seed });
     let name = seed.as_ref().map_or(UNSEEDED, |seed| seed.hostname.as_str());
     if let Err(error) = machine.set_hostname(name) {

@@ -61,7 +61,7 @@ impl Machine for ThisMachine {
         let mut options = OpenOptions::new();
         options.read(true).write(access == Access::Write);
         if access != Access::Look {
-            options.custom_flags(OFlags::EXCL.bits().cast_signed());
+            options.custom_flags(OFlags::EXCL.bits() as i32);
         }
         let mut file = options.open(self.node(disk))?;
         if access == Access::Write {

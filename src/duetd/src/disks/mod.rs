@@ -148,7 +148,7 @@ fn mark_of(settings: Option<&Settings>, disk: &Disk) -> Option<Mark> {
 /// The disks, with what is on those that may be taken.
 fn examine(machine: &dyn Machine, settings: Option<&Settings>) -> Vec<Disk> {
     let mut disks = machine.disks();
-    for disk in disks.iter_mut().filter(|disk| !disk.remote && !disk.removable) {
+    for disk in &mut disks {
         // What cannot be opened is found out below, if it matters.
         if let Ok(open) = machine.open(&disk.name, Access::Look) {
             disk.content = content::whose(&*open, mark_of(settings, disk).as_ref());

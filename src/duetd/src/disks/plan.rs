@@ -201,22 +201,10 @@ fn decide(
     taken: &[String],
     problems: &mut Vec<Problem>,
 ) -> Decision {
-    let decision = |step, why: String| Decision { step, why };
-    let in_use = disk.system || !disk.uses.is_empty();
-    match disk.content {
-        Content::Ours { sound: true } => {
-            return decision(Step::Keep, "it is this site's already".to_owned());
-        }
-        Content::Ours { .. } if in_use || disk.read_only => {
-            let why = "it is this site's already; one copy of its partition table is damaged";
-            return decision(Step::Keep, why.to_owned());
-        }
-        Content::Ours { .. } => {
-            let why = "it is this site's already, with one damaged copy of its partition table";
-            return decision(Step::Mend, why.to_owned());
-        }
-        _ => {}
+    if let Content::Ours { sound } = disk.content {
+        return keep(disk, sound);
     }
+    let decision = |step, why: String| Decision { step, why };
     let named = is_named(rules, disk);
     let known = disk.identity().is_some_and(|identity| taken.contains(&identity.text()));
     if let Content::Changed = disk.content {
@@ -264,6 +252,21 @@ fn decide(
     } else {
         decision(Step::Leave, holds)
     }
+}
+
+/// A disk that is this site's already is written to only to mend its table, and only while nobody uses it.
+fn keep(disk: &Disk, sound: bool) -> Decision {
+    let can_be_written = !disk.system && disk.uses.is_empty() && !disk.read_only;
+    let (step, why) = match (sound, can_be_written) {
+        (true, _) => (Step::Keep, "it is this site's already"),
+        (false, true) => {
+            (Step::Mend, "it is this site's already, with one damaged copy of its partition table")
+        }
+        (false, false) => {
+            (Step::Keep, "it is this site's already; one copy of its partition table is damaged")
+        }
+    };
+    Decision { step, why: why.to_owned() }
 }
 
 /// The name and the serial number of a disk.

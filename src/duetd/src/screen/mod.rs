@@ -139,7 +139,9 @@ impl Pen {
     fn facts(&self, status: &Status, brief: bool) -> Vec<String> {
         let mut lines = Vec::new();
         lines.extend(self.fact("System", &[words::system(status)]));
-        lines.extend(self.fact("Root", &[words::root(&status.boot)]));
+        if !brief {
+            lines.extend(self.fact("Root", &[words::root(&status.boot)]));
+        }
         if let Some(page) = &status.pair {
             lines.extend(self.fact("Rooms", &[pair::rooms(page)]));
             lines.extend(self.fact("Link", &[pair::link(page)]));
@@ -167,8 +169,11 @@ impl Pen {
         }
         lines.extend(self.fact("Up", &[words::uptime(status.uptime_s)]));
         if let Some(left_out) = words::left_out(&status.components) {
+            // What it is comes first; why can be read elsewhere.
+            let what = left_out.find(". ").filter(|_| brief).map_or(left_out.len(), |end| end + 1);
+            let left_out = &left_out[..what];
             let most = if self.page.height.is_some() { LEFT_OUT_LINES } else { usize::MAX };
-            let told = wrap(&clean(&left_out), self.width());
+            let told = wrap(&clean(left_out), self.width());
             lines.extend(told.into_iter().take(most).map(|text| self.line(&text)));
         }
         lines
@@ -187,7 +192,7 @@ impl Pen {
     fn findings(&self, findings: &[Finding], room: usize) -> Vec<String> {
         let mut lines: Vec<String> = Vec::new();
         for (index, finding) in findings.iter().enumerate() {
-            let next = self.finding(finding);
+            let next = self.finding(finding, room);
             let follow = findings.len() - index - 1;
             let left = room.saturating_sub(lines.len() + usize::from(follow > 0));
             if next.len() > left && index > 0 {
@@ -200,7 +205,8 @@ impl Pen {
         lines
     }
 
-    fn finding(&self, finding: &Finding) -> Vec<String> {
+    /// What is found, and its cure; in so many lines, what to do needs its place more than the rest.
+    fn finding(&self, finding: &Finding, room: usize) -> Vec<String> {
         const CURE: &str = "Cure: ";
         let (tone, mark) = match finding.severity {
             Severity::Bad => (Tone::Bad, "!"),
@@ -208,8 +214,11 @@ impl Pen {
         };
         let (marked, cured) = (MARGIN + 2, MARGIN + 2 + CURE.len());
         let end = MARGIN + self.width();
-        let what = wrap(&clean(&finding.problem.what), end - marked);
+        let mut what = wrap(&clean(&finding.problem.what), end - marked);
         let cure = wrap(&clean(&finding.problem.cure), end - cured);
+        if what.len() + cure.len() > room {
+            what.truncate(room.saturating_sub(cure.len()).max(room.div_ceil(2)));
+        }
         let mut lines = Vec::with_capacity(what.len() + cure.len());
         for (index, text) in what.iter().enumerate() {
             let mark = if index == 0 { self.tone(tone, mark) } else { " ".to_owned() };

@@ -53,6 +53,7 @@ fn healthy() -> Seen {
                 room_title: "Maschinenhalle Süd".into(),
                 role: site::Role::Control,
                 name: "duet-a1".parse().unwrap(),
+                addresses: Vec::new(),
                 ssh_keys: 2,
                 seed_issued: "2026-11-23T08:00:00Z".parse().unwrap(),
                 seed_expires: None,
@@ -85,6 +86,7 @@ fn healthy() -> Seen {
             free_bytes: 220_000_000_000,
         },
         watchdog: Some(Watchdog { device: "iTCO_wdt".into(), armed: true, timeout_s: Some(30) }),
+        taken: Vec::new(),
         neighbours: Vec::new(),
         pair: Some(Ok(serde_json::json!({
             "site": "my-campus", "room": "a", "role": "leads", "epoch": 7, "leader": "a",
@@ -261,7 +263,6 @@ fn a_trial_boot_that_turned_out_bad() {
             |  my-campus, room A (Maschinenhalle Süd), control
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A, on trial: this is the last try
-            |  Root       3f9a1c20b7e4d5f6, every block is checked
             |  Rooms      A leads, both in sync (decision 7)
             |  Link       up, less than 1 ms there and back
             |  If alone   this room goes on: it would go on by the witness
@@ -274,7 +275,9 @@ fn a_trial_boot_that_turned_out_bad() {
             |
             |  ! This boot is bad: chrony.service is failed (failed).
             |    Cure: There is no better slot to go back to: repair it, then restart it.
-            |    and 2 more: `duetd status` tells all
+            |  ! chrony.service has failed.
+            |    Cure: `journalctl -b -u chrony.service` tells why.
+            |    and 1 more: `duetd status` tells all
             |
             |  ----------------------------------------------------------------------------
             |  This screen only shows. Log in with ssh as root, with a key of the seed.
@@ -315,7 +318,6 @@ fn nothing_is_known_yet() {
             |  without a good seed
             |  ----------------------------------------------------------------------------
             |  System     Duet of unknown version
-            |  Root       no root hash, not checked
             |  Rooms      A leads, both in sync (decision 7)
             |  Link       up, less than 1 ms there and back
             |  If alone   this room goes on: it would go on by the witness
@@ -329,7 +331,8 @@ fn nothing_is_known_yet() {
             |  ! The root file system is not checked by dm-verity: anybody may have changed
             |    it.
             |    Cure: Write a fresh image to this machine.
-            |    and 1 more: `duetd status` tells all
+            |  - It is not known how this node started: there is no /run/duet/boot.json.
+            |    Cure: Restart it; if this stays, write a fresh image.
             |
             |  ----------------------------------------------------------------------------
             |  This screen only shows. Log in with ssh as root, with a key of the seed.
@@ -348,7 +351,6 @@ fn no_network() {
             |  my-campus, room A (Maschinenhalle Süd), control
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
-            |  Root       3f9a1c20b7e4d5f6, every block is checked
             |  Rooms      A leads, both in sync (decision 7)
             |  Link       up, less than 1 ms there and back
             |  If alone   this room goes on: it would go on by the witness
@@ -359,7 +361,7 @@ fn no_network() {
             |  Up         11 minutes
             |
             |  ! This node has no address and cannot be reached. No cable is connected.
-            |    Cure: Connect one.
+            |    Cure: Connect one to a switch that is on; then it goes on by itself.
             |  - The clock follows no time server.
             |    Cure: `chronyc -n sources` shows which servers were asked; the site file
             |          names them.
@@ -377,7 +379,6 @@ fn no_network() {
             |  my-campus, room A (Maschinenhalle Süd), control
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
-            |  Root       3f9a1c20b7e4d5f6, every block is checked
             |  Rooms      A leads, both in sync (decision 7)
             |  Link       up, less than 1 ms there and back
             |  If alone   this room goes on: it would go on by the witness
@@ -386,11 +387,11 @@ fn no_network() {
             |  Storage    /var is 4 % full, 220 GB free
             |  Up         3 days
             |
-            |  ! This node has no address and cannot be reached.
-            |    Cure: Is there a DHCP server on this network? Otherwise give this node a
-            |          static address in the site file, and write its seed again. If it has
-            |          one, another machine may use the same: `journalctl -b -u
-            |          systemd-networkd` names it.
+            |  ! This node has no address and cannot be reached. No DHCP server answers on
+            |    enp1s0.
+            |    Cure: See to the DHCP server of this network: it is asked again and again.
+            |          Or give this node a static address in the site file, and write its
+            |          seed again.
             |
             |  ----------------------------------------------------------------------------
             |  This screen only shows. Log in with ssh as root, with a key of the seed.
@@ -410,7 +411,6 @@ fn a_nearly_full_var() {
             |  my-campus, room A (Maschinenhalle Süd), control
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
-            |  Root       3f9a1c20b7e4d5f6, every block is checked
             |  Rooms      A leads, both in sync (decision 7)
             |  Link       up, less than 1 ms there and back
             |  If alone   this room goes on: it would go on by the witness
@@ -479,7 +479,6 @@ fn more_than_fits() {
             |  without a good seed
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
-            |  Root       3f9a1c20b7e4d5f6, every block is checked
             |  Rooms      A leads, both in sync (decision 7)
             |  Link       up, less than 1 ms there and back
             |  If alone   this room goes on: it would go on by the witness
@@ -493,6 +492,7 @@ fn more_than_fits() {
             |  ! This text is long enough that it has to be broken into several lines on
             |    the screen, and then it goes on for a while, since nobody stopped it;
             |    until it ends. This text is long enough that it has to be broken into
+            |    Cure: This text is long enough that it has to be broken into several lines
             |    and 6 more: `duetd status` tells all
             |
             |  ----------------------------------------------------------------------------

@@ -17,7 +17,8 @@ use crate::boot_count;
 use crate::clock::{self, Clock};
 use crate::node::Problem;
 use crate::root::{
-    BOOT_COUNT, BOOT_RECORD, COMPONENTS, DISKS, NEIGHBOURS, NODE, Root, STORE_SETTINGS, VERDICT,
+    BOOT_COUNT, BOOT_RECORD, COMPONENTS, DISKS, NEIGHBOURS, NODE, Root, STORE_SETTINGS, TAKEN,
+    VERDICT,
 };
 use crate::rtnetlink::{self, Address};
 use crate::systemd::{self, Units};
@@ -124,6 +125,8 @@ pub(crate) fn files(root: &Root, addresses: &[Address]) -> Seen {
         network: interfaces(root, addresses),
         storage: Storage::default(),
         watchdog: watchdog(root),
+        // Without static addresses nobody looks.
+        taken: json(root, TAKEN).unwrap_or_default(),
         neighbours: neighbours(root),
         pair: None,
         disks: json(root, DISKS).ok(),
@@ -192,7 +195,7 @@ fn release(root: &Root) -> Release {
 }
 
 /// The cards, and whatever else has an address; sorted by name.
-fn interfaces(root: &Root, addresses: &[Address]) -> Vec<Interface> {
+pub(crate) fn interfaces(root: &Root, addresses: &[Address]) -> Vec<Interface> {
     let class = root.path("/sys/class/net");
     let mut found: Vec<Interface> = fs::read_dir(&class)
         .into_iter()

@@ -2,7 +2,7 @@
 
 use agent::kubernetes::Phase;
 
-use super::{Finding, Health, Seen, Severity, Storage, pair};
+use super::{Finding, Health, Seen, Severity, Storage, network, pair};
 use crate::node::Problem;
 use crate::systemd::Units;
 
@@ -32,10 +32,9 @@ const VERDICT_UNIT: &str = "duet-health.service";
 const NEARLY_FULL: u64 = 85;
 const TOO_FULL: u64 = 95;
 
-/// How long after the start, in seconds, systemd's first answer, an address and the time may take;
-/// much longer than on a quiet machine, since some are started together with many others.
+/// How long after the start, in seconds, systemd's first answer and the time may take; much longer than on
+/// a quiet machine, since some are started together with many others.
 pub(crate) const START_PATIENCE_S: u64 = 180;
-const ADDRESS_PATIENCE_S: u64 = 180;
 const CLOCK_PATIENCE_S: u64 = 600;
 const KUBERNETES_PATIENCE_S: u64 = 900;
 
@@ -48,7 +47,7 @@ pub(crate) fn findings(seen: &Seen) -> Vec<Finding> {
     seed(seen, &mut found);
     boot(seen, &mut found);
     storage(seen, &mut found);
-    network(seen, &mut found);
+    network::findings(seen, &mut found);
     clock(seen, &mut found);
     // Storage for volumes is not what this node needs to do its own work.
     let disks = seen.disks.iter().flat_map(|report| &report.problems);
@@ -59,7 +58,7 @@ pub(crate) fn findings(seen: &Seen) -> Vec<Finding> {
             .map(|problem| Finding { severity: Severity::Warning, problem: problem.clone() }),
     );
     if let Some(page) = &seen.pair {
-        pair::findings(page, seen.uptime_s, &mut found);
+        pair::findings(page, seen.uptime_s, &seen.network, &mut found);
     }
     kubernetes(seen, &mut found);
     units(seen, &mut found);
@@ -72,7 +71,8 @@ pub(crate) fn health(seen: &Seen, findings: &[Finding]) -> Health {
     let starting = match &seen.units {
         Ok(units) => !units.is_active(STARTED),
         Err(_) => seen.uptime_s < START_PATIENCE_S,
-    } || (!has_address(seen) && seen.uptime_s < ADDRESS_PATIENCE_S)
+    } || (!network::has_address(seen)
+        && seen.uptime_s < network::ADDRESS_PATIENCE_S)
         || seen.pair.as_ref().is_some_and(|page| pair::is_forming(page, seen.uptime_s));
     match findings.first().map(|finding| finding.severity) {
         Some(Severity::Bad) => Health::Bad,
@@ -171,34 +171,6 @@ fn storage(seen: &Seen, found: &mut Vec<Finding>) {
     } else if percent >= NEARLY_FULL {
         found.push(warning("storage.nearly-full", what, cure));
     }
-}
-
-/// Whether somebody beyond the next switch could reach this node.
-fn has_address(seen: &Seen) -> bool {
-    let mut addresses = seen.network.iter().flat_map(|card| &card.addresses);
-    addresses.any(|address| address.is_routable())
-}
-
-fn network(seen: &Seen, found: &mut Vec<Finding>) {
-    if has_address(seen) || seen.uptime_s < ADDRESS_PATIENCE_S {
-        return;
-    }
-    let what = "This node has no address and cannot be reached.";
-    found.push(if seen.network.is_empty() {
-        bad("network.no-card", format!("{what} It has no network card that its kernel knows."), {
-            "Use a card that Duet's documentation lists."
-        })
-    } else if seen.network.iter().all(|card| card.carrier == Some(false)) {
-        bad("network.no-cable", format!("{what} No cable is connected."), "Connect one.")
-    } else {
-        bad(
-            "network.no-address",
-            what,
-            "Is there a DHCP server on this network? Otherwise give this node a static address in \
-             the site file, and write its seed again. If it has one, another machine may use the same: \
-             `journalctl -b -u systemd-networkd` names it.",
-        )
-    });
 }
 
 fn clock(seen: &Seen, found: &mut Vec<Finding>) {

@@ -10,6 +10,7 @@
 pub(crate) mod collect;
 pub(crate) mod command;
 pub(crate) mod judge;
+mod network;
 pub(crate) mod pair;
 mod record;
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use site::Slot;
 
+use crate::address::Taken;
 use crate::boot_count::Tries;
 use crate::clock::Clock;
 use crate::disks::report::{Entry, Report};
@@ -38,8 +40,8 @@ The JSON of format 1. Later releases may add keys; what is here stays.
   format         1
   health         \"starting\", \"good\", \"degraded\" (it works, somebody should look) or \"bad\"
   findings       [{severity: \"bad\" | \"warning\", code, what, cure}], the worst first
-  node           {site, room: \"a\" | \"b\", room_title, role, name, ssh_keys, seed_issued,
-                 seed_expires}, or null without a good seed
+  node           {site, room: \"a\" | \"b\", room_title, role, name, addresses, ssh_keys, seed_issued,
+                 seed_expires}, or null without a good seed; addresses are the static ones
   hostname       the name that the kernel has
   release        {version, image}
   boot           {state: \"trial\" | \"good\", tries_left, slot: \"a\" | \"b\", root_hash, verified,
@@ -293,6 +295,8 @@ pub(crate) struct Seen {
     pub storage: Storage,
     /// See [`Status::watchdog`].
     pub watchdog: Option<Watchdog>,
+    /// Which addresses of this node's other machines have.
+    pub taken: Vec<Taken>,
     /// What is odd on the wire, and worth a look.
     pub neighbours: Vec<Problem>,
     /// What the store says of the pair; nothing where there is none.

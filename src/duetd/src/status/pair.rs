@@ -7,7 +7,7 @@ use ::store::client;
 use serde_json::Value;
 use site::Room;
 
-use super::{Finding, judge};
+use super::{Finding, Interface, judge, network};
 use crate::store::endpoint;
 
 /// Where the store of a control machine answers on this machine (overlays/control/etc/duet/store.toml).
@@ -34,7 +34,12 @@ pub(crate) fn ask() -> Answer {
 }
 
 /// What a person should know of it.
-pub(super) fn findings(page: &Answer, uptime_s: u64, found: &mut Vec<Finding>) {
+pub(super) fn findings(
+    page: &Answer,
+    uptime_s: u64,
+    cards: &[Interface],
+    found: &mut Vec<Finding>,
+) {
     let page = match page {
         Ok(page) => page,
         Err(_) if uptime_s < judge::START_PATIENCE_S => return,
@@ -52,31 +57,38 @@ pub(super) fn findings(page: &Answer, uptime_s: u64, found: &mut Vec<Finding>) {
         found.push(judge::bad("store.disk", what, "Look at the disk: `dmesg`, `smartctl`."));
     }
     if !is_formed(page) {
-        if uptime_s >= FINDING_PATIENCE_S {
+        // Rooms that reach each other and do not fit need not be waited for.
+        if uptime_s >= FINDING_PATIENCE_S || page["link"]["refused"].is_string() {
             let what =
                 format!("The rooms have not become one: room {other} was not met yet{link}.");
-            let cure = format!(
-                "Is room {other} switched on, and the cable between the rooms connected? Over a router, \
-                 write its address into the site file: `hosts` of [room.{}].",
-                other.to_lowercase()
-            );
+            let cure = cure_of_refusal(page).unwrap_or_else(|| {
+                let unplugged = network::unplugged(cards);
+                let unplugged =
+                    unplugged.map(|cards| format!(" There is none at {cards}.")).unwrap_or_default();
+                format!(
+                    "Is room {other} switched on, and the cable between the rooms connected?{unplugged} Over \
+                     a router, write its address into the site file: `hosts` of [room.{}].",
+                    other.to_lowercase()
+                )
+            });
             found.push(judge::bad("pair.unmet", what, cure));
         }
     } else if !serves(page) {
         let unheard = format!("it has not heard room {other} yet");
         let why = page["refusal"].as_str().unwrap_or(&unheard);
         let what = format!("This room does not serve: {why}{link}.");
+        let refused = cure_of_refusal(page).map(|cure| cure + " ").unwrap_or_default();
         let cure = format!(
-            "It goes on by itself once it hears room {other} or is let to. If room {other} is off and \
+            "{refused}It goes on by itself once it hears room {other} or is let to. If room {other} is off and \
              stays off: `duetd store go-on-alone`."
         );
         found.push(judge::bad("pair.waits", what, cure));
     } else if page["survival"]["redundant"] != true {
         let what =
             format!("Room {} serves alone: room {other} is not in sync{link}.", leader(page));
+        let back = cure_of_refusal(page).unwrap_or_else(|| format!("Bring room {other} back."));
         let cure = format!(
-            "Until it is, losing the one that serves stops the site. Bring room {other} back; it catches \
-             up by itself."
+            "{back} It catches up by itself. Until it has, losing the one that serves stops the site."
         );
         found.push(judge::warning("pair.alone", what, cure));
     }
@@ -86,6 +98,23 @@ pub(super) fn findings(page: &Answer, uptime_s: u64, found: &mut Vec<Finding>) {
         let cure = "Until it does, a room that loses the other one waits.";
         found.push(judge::warning("pair.authority", what, cure));
     }
+}
+
+/// What helps where the rooms reach each other and do not fit (src/store/src/peer/refusal.rs).
+fn cure_of_refusal(page: &Value) -> Option<String> {
+    let cure = match page["link"]["refused"].as_str()? {
+        "clocks" | "validity" => {
+            "Set the clock that is wrong: by a time server that both rooms reach (`chronyc -n sources`), or \
+             by hand with `date --utc --set '2026-11-29 12:00'`."
+        }
+        "versions" => "Upgrade the room that is named.",
+        "terms" => "Write the seeds of both rooms again, from one site file.",
+        "site" | "room" | "name" | "authority" => {
+            "Write to each machine the seed of its own room, from one site file."
+        }
+        _ => return None,
+    };
+    Some(cure.to_owned())
 }
 
 /// Whether this room answers its clients. A refusal alone says nothing: it may be the answer to a person.
@@ -191,7 +220,7 @@ mod tests {
 
     fn codes(page: Result<Value, String>, uptime_s: u64) -> Vec<String> {
         let mut found = Vec::new();
-        findings(&page, uptime_s, &mut found);
+        findings(&page, uptime_s, &[], &mut found);
         found.into_iter().map(|finding| finding.problem.code).collect()
     }
 
@@ -225,6 +254,32 @@ mod tests {
         assert_eq!(codes(Ok(asked), 1000), [""; 0]);
         let stuck = with(json!({ "disk_stuck": true }));
         assert_eq!(codes(Ok(stuck), 10), ["store.disk"]);
+    }
+
+    #[test]
+    fn rooms_that_do_not_fit_are_told_what_helps() {
+        let cure = |refused: &str, cards: &[Interface]| {
+            let why = "[fe80::1%2]:2380: the clock of room b is 525 days ahead of room a's";
+            let refused = Some(refused).filter(|refused| !refused.is_empty());
+            let link = json!({ "why_not": why, "refused": refused });
+            let page = json!({ "room": "a", "role": "waits", "epoch": null, "link": link });
+            let mut found = Vec::new();
+            findings(&Ok(page), if refused.is_some() { 10 } else { 1000 }, cards, &mut found);
+            assert!(found[0].problem.what.contains("525 days ahead"));
+            found.remove(0).problem.cure
+        };
+        assert!(cure("clocks", &[]).starts_with("Set the clock that is wrong"));
+        assert_eq!(cure("versions", &[]), "Upgrade the room that is named.");
+        // A word of a later release.
+        assert!(cure("colours", &[]).starts_with("Is room B switched on"));
+        let unplugged = Interface {
+            name: "enp0s16".into(),
+            mac: None,
+            carrier: Some(false),
+            speed_mbit: None,
+            addresses: Vec::new(),
+        };
+        assert!(cure("", &[unplugged]).contains("connected? There is none at enp0s16."));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod flags;
 mod folder;
 mod foreign;
 mod import;
+mod number;
 mod pair;
 mod probe;
 mod restore;

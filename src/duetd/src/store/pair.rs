@@ -38,7 +38,7 @@ pub(crate) enum PairError {
     #[diagnostic(
         code(input::clock),
         help(
-            "set the clock, or let systemd-timesyncd set it: certificates cannot be judged by it, and the \
+            "set the clock, or let a time server set it: certificates cannot be judged by it, and the \
              number of a new disk would be lower than that of the one before it"
         )
     )]

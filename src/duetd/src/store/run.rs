@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use ::store::config::Config;
 use ::store::disk::{Disk, RealDisk};
 use ::store::engine::{Engine, Failure, Options};
-use ::store::recover::Progress;
+use ::store::recover::{self, Progress};
 use ::store::serve::{Listeners, ServeError};
 
 use super::flags::{Flags, Settled};
-use super::{folder, pair};
+use super::{folder, number, pair};
 use crate::service::{SystemError, Systemd, told_to_end};
 use crate::{console, journal};
 
@@ -87,11 +87,11 @@ async fn work(config: Config) -> Result<(), miette::Report> {
     let systemd = Systemd::new()?;
     let end = told_to_end()?;
     tokio::pin!(end);
-    let disk = RealDisk::open(&config.data_dir)?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&config.data_dir)?);
     let listeners = Listeners::bind(&config).await?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), folder = %config.data_dir.display(), "reading the data folder");
     let engine = tokio::select! {
-        engine = open(Arc::new(disk), &config, systemd.clone()) => engine?,
+        engine = open(disk.clone(), &config, systemd.clone()) => engine?,
         // Reading changes nothing that was acknowledged, so it may end anywhere.
         () = &mut end => return Ok(()),
     };
@@ -103,8 +103,12 @@ async fn work(config: Config) -> Result<(), miette::Report> {
     let revision = engine.status().revision;
     tracing::info!(revision, "ready on {urls}");
     systemd.say(&format!("READY=1\nSTATUS=Serving on {urls}"));
+    let mut outdated = false;
     let stop = async {
-        end.await;
+        outdated = tokio::select! {
+            () = end => false,
+            () = number::outdated(&engine), if config.pair.is_some() => true,
+        };
         systemd.say("STATUS=Leaving the pair");
         engine.depart().await;
         tracing::info!("ending: requests that are under way are answered");
@@ -119,6 +123,13 @@ async fn work(config: Config) -> Result<(), miette::Report> {
                 road.peer().stop().await;
             }
             ended?;
+            // It may have come to count a moment ago: the disk says so, now that nobody writes to it.
+            if outdated && !recover::counts(&*disk)? {
+                tracing::warn!(
+                    "the clock was set: this blank disk begins again, with a number by the right time"
+                );
+                recover::void(&*disk, "its number was that of a wrong clock")?;
+            }
             tracing::info!("ended");
             Ok(())
         }

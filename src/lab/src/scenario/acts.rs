@@ -11,7 +11,7 @@ use super::judge::{Goal, leading, pair};
 use super::load::{Load, verified, verify_command};
 use super::runner::{Owed, Runner, Stop};
 use super::timeline::{moments, seconds};
-use super::{Scenario, kubernetes};
+use super::{Scenario, faults, kubernetes};
 
 /// Power cuts of [`Scenario::FirstBootCuts`].
 const CUTS: usize = 10;
@@ -36,6 +36,12 @@ pub(super) fn act(runner: &mut Runner<'_>, scenario: Scenario) -> Done {
         Scenario::NewMachine => new_machine(runner),
         Scenario::FirstBootCuts => first_boot_cuts(runner),
         Scenario::Kubernetes => kubernetes::act(runner),
+        Scenario::Clock1970 => faults::clock_1970(runner),
+        Scenario::LateCarrier => faults::late_carrier(runner),
+        Scenario::NoDhcp => faults::no_dhcp(runner),
+        Scenario::SmallMtu => faults::small_mtu(runner),
+        Scenario::AddressConflict => faults::address_conflict(runner),
+        Scenario::SmallDisk => faults::small_disk(runner),
     }
 }
 

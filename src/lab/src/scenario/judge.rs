@@ -29,6 +29,10 @@ pub(super) enum Goal {
     Nobody,
     /// Both rooms say that somebody of another site is on the wire.
     StrangerReported,
+    /// This room's machine finds this wrong.
+    Says(Room, &'static str),
+    /// It answers, and does not.
+    SaysNothingOf(Room, &'static str),
 }
 
 impl Goal {
@@ -81,6 +85,12 @@ impl Goal {
                 let reported = turned || seen.codes.iter().any(|code| code == OTHER_SITE);
                 wanted(reported, || format!("room {room} says nothing of a stranger"))
             }),
+            Goal::Says(room, code) => wanted(says(seen(sights, room)?, code), || {
+                format!("room {room} says nothing of {code}")
+            }),
+            Goal::SaysNothingOf(room, code) => {
+                wanted(!says(seen(sights, room)?, code), || format!("room {room} says {code}"))
+            }
         }
     }
 }
@@ -93,6 +103,22 @@ pub(super) fn contradiction(sights: &Sights) -> Option<String> {
     // Not seen at the same moment, so one after the other may lead: but never by one decision.
     (both && a.epoch == b.epoch)
         .then(|| format!("both rooms lead by decision {}", a.epoch.unwrap_or_default()))
+}
+
+/// Whether the seeds of both rooms give their machines an address in common.
+pub(super) fn addresses(sights: &Sights) -> bool {
+    let [Some(a), Some(b)] = sights else { return false };
+    a.addresses.iter().any(|address| b.addresses.contains(address))
+}
+
+/// The rooms whose machine finds this wrong.
+pub(super) fn saying(sights: &Sights, code: &str) -> Vec<Room> {
+    let says = |room: &Room| seen(sights, *room).is_ok_and(|seen| says(seen, code));
+    [Room::A, Room::B].into_iter().filter(says).collect()
+}
+
+fn says(seen: &Seen, code: &str) -> bool {
+    seen.codes.iter().any(|one| one == code)
 }
 
 /// Who says that it leads, and may.
@@ -156,7 +182,12 @@ mod tests {
     fn said(a: &str, b: &str) -> Sights {
         [a, b].map(|name| {
             let pair = (!name.is_empty()).then(|| recorded(name));
-            pair.map(|pair| Seen { pair: Some(pair), host_key: None, codes: Vec::new() })
+            pair.map(|pair| Seen {
+                pair: Some(pair),
+                host_key: None,
+                addresses: Vec::new(),
+                codes: Vec::new(),
+            })
         })
     }
 
@@ -242,5 +273,26 @@ mod tests {
             seen.codes.push("neighbour.other-site".into());
         }
         check(Goal::StrangerReported, &sights, "");
+    }
+
+    #[test]
+    fn what_a_machine_finds_wrong_is_seen() {
+        let mut sights = said("leads-in-sync", "follows-in-sync");
+        check(Goal::SaysNothingOf(Room::A, "x"), &sights, "");
+        check(Goal::Says(Room::A, "x"), &sights, "room a says nothing of x");
+        for seen in sights.iter_mut().flatten() {
+            seen.addresses.push("192.0.2.10/24".to_owned());
+        }
+        assert!(addresses(&sights));
+        if let Some(a) = &mut sights[0] {
+            a.codes.push("x".to_owned());
+            a.addresses.clear();
+        }
+        check(Goal::Says(Room::A, "x"), &sights, "");
+        check(Goal::SaysNothingOf(Room::A, "x"), &sights, "room a says x");
+        assert_eq!((saying(&sights, "x"), addresses(&sights)), (vec![Room::A], false));
+        // Who does not answer says nothing, and that is no good sign.
+        sights[0] = None;
+        check(Goal::SaysNothingOf(Room::A, "x"), &sights, "room a does not answer");
     }
 }

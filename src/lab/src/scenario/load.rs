@@ -60,9 +60,23 @@ impl Load {
         ssh: impl Fn(&str) -> Vec<OsString>,
         length: Duration,
     ) -> Result<Load, String> {
-        let milliseconds = length.as_millis();
-        let words =
-            ssh(&format!("{PROBE} --every 100ms --for {milliseconds}ms --deadline 2s --keep"));
+        let ms = length.as_millis();
+        Load::by(ssh(&format!("{PROBE} --every 100ms --for {ms}ms --deadline 2s --keep")), length)
+    }
+
+    /// The same with values of so many bytes, each of which may take a while, and which nobody asks for later.
+    pub(super) fn of(
+        ssh: impl Fn(&str) -> Vec<OsString>,
+        length: Duration,
+        every: Duration,
+        bytes: u32,
+    ) -> Result<Load, String> {
+        let (ms, every) = (length.as_millis(), every.as_millis());
+        let flags = format!("--every {every}ms --for {ms}ms --deadline 20s --bytes {bytes}");
+        Load::by(ssh(&format!("{PROBE} {flags}")), length)
+    }
+
+    fn by(words: Vec<OsString>, length: Duration) -> Result<Load, String> {
         let (program, arguments) = words.split_first().ok_or("there is no ssh")?;
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

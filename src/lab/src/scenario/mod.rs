@@ -13,6 +13,7 @@
 
 mod acts;
 mod expect;
+mod faults;
 mod judge;
 mod kubernetes;
 mod load;
@@ -57,10 +58,22 @@ pub enum Scenario {
     FirstBootCuts,
     /// Kubernetes' API is served by both rooms, and by one when the other is lost.
     Kubernetes,
+    /// Room b's machine is a blank one whose clock says 1970 at each start.
+    Clock1970,
+    /// Room b's machine is a blank one without a cable, which comes later.
+    LateCarrier,
+    /// Both machines are blank, and no DHCP server answers.
+    NoDhcp,
+    /// The cable between the rooms loses large packets without a word.
+    SmallMtu,
+    /// Both machines have one address.
+    AddressConflict,
+    /// The disk of room b's machine is smaller than the image.
+    SmallDisk,
 }
 
 impl Scenario {
-    /// All, in the order of `all`.
+    /// What may happen to two rooms, in the order of `all`.
     pub const ALL: [Scenario; 12] = [
         Scenario::FirstBoot,
         Scenario::LoseLeader,
@@ -74,6 +87,16 @@ impl Scenario {
         Scenario::NewMachine,
         Scenario::FirstBootCuts,
         Scenario::Kubernetes,
+    ];
+
+    /// Bad surroundings, in the order of `faults`.
+    pub const FAULTS: [Scenario; 6] = [
+        Scenario::Clock1970,
+        Scenario::LateCarrier,
+        Scenario::NoDhcp,
+        Scenario::SmallMtu,
+        Scenario::SmallDisk,
+        Scenario::AddressConflict,
     ];
 
     /// As a person types it.
@@ -92,6 +115,12 @@ impl Scenario {
             Scenario::NewMachine => "new-machine",
             Scenario::FirstBootCuts => "first-boot-cuts",
             Scenario::Kubernetes => "kubernetes",
+            Scenario::Clock1970 => "clock-1970",
+            Scenario::LateCarrier => "late-carrier",
+            Scenario::NoDhcp => "no-dhcp",
+            Scenario::SmallMtu => "small-mtu",
+            Scenario::AddressConflict => "address-conflict",
+            Scenario::SmallDisk => "small-disk",
         }
     }
 }
@@ -100,16 +129,17 @@ impl FromStr for Scenario {
     type Err = LabError;
 
     fn from_str(name: &str) -> Result<Scenario, LabError> {
-        let found = Scenario::ALL.into_iter().find(|scenario| scenario.name() == name);
+        let known = Scenario::ALL.into_iter().chain(Scenario::FAULTS);
+        let found = known.clone().find(|scenario| scenario.name() == name);
         found.ok_or_else(|| LabError::Scenario {
             name: name.to_owned(),
-            known: Scenario::ALL.map(Scenario::name).join(", "),
+            known: known.map(Scenario::name).collect::<Vec<_>>().join(", "),
         })
     }
 }
 
-/// The scenarios of these names in the order in which they are run: `all` stands for all, and who was lost
-/// comes back next.
+/// The scenarios of these names in the order in which they are run: `all` stands for all that may happen to
+/// two rooms, `faults` for all bad surroundings, and who was lost comes back next.
 ///
 /// # Errors
 /// If there is none of a name.
@@ -119,6 +149,7 @@ pub fn plan(names: &[String]) -> Result<Vec<Scenario>, LabError> {
         match name.as_str() {
             // It follows each loss by itself.
             "all" => named.extend(Scenario::ALL.into_iter().filter(|s| *s != Scenario::ComeBack)),
+            "faults" => named.extend(Scenario::FAULTS),
             name => named.push(name.parse()?),
         }
     }
@@ -174,6 +205,7 @@ mod tests {
             all.starts_with("first-boot lose-leader come-back lose-follower come-back both-off")
         );
         assert!(all.ends_with("stranger new-machine first-boot-cuts kubernetes"), "{all}");
+        assert!(planned("faults").starts_with("clock-1970 late-carrier no-dhcp"));
     }
 
     #[test]

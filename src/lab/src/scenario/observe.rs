@@ -18,8 +18,8 @@ const LOOK: &str = "while :; do s=$(duetd status --json); p=; \
                     n=$(cat /run/duet-agent/neighbours.json 2>/dev/null); \
                     printf '{\"status\":%s,\"pair\":%s,\"neighbours\":%s}' \
                     \"$s\" \"${p:-null}\" \"${n:-null}\" | tr -d '\\n'; echo; sleep 0.5; done";
-/// After a machine that does not answer.
-const PAUSE: Duration = Duration::from_millis(300);
+/// After a machine that does not answer. Its ssh server forgives one that gave up each second.
+const PAUSE: Duration = Duration::from_millis(1200);
 
 /// Watches one machine.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use site::Room;
 
 use super::expect::Authority;
-use super::judge::{Goal, Sights, contradiction, pair};
+use super::judge::{Goal, Sights, contradiction, pair, saying};
 use super::observe::Observer;
 use super::site::{Site, Words};
 use super::timeline::{Event, Outcome, Verdict, seconds};
@@ -18,6 +18,11 @@ use crate::LabError;
 
 /// How often is looked.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// What ssh ends with when it did not get as far as the command.
+const SSH_FAILED: i32 = 255;
+/// After such an end: a server that refuses for a while does not refuse for longer then.
+const RECONNECT: Duration = Duration::from_secs(2);
 
 /// Why a scenario goes no further.
 #[derive(Debug)]
@@ -184,6 +189,71 @@ impl<'l> Runner<'l> {
         Ok(())
     }
 
+    pub(super) fn mend(&mut self, cable: &str) -> Result<(), Stop> {
+        self.site.set_cable(cable, true)?;
+        self.say(format!("the cable {cable} is whole again"));
+        Ok(())
+    }
+
+    /// Sets what a machine's clock says at each start; false where there is none.
+    pub(super) fn set_clock(&mut self, room: Room, clock: Option<&str>) -> Result<bool, Stop> {
+        let name = self.machine(room)?;
+        let set = self.site.set_clock(&name, clock)?;
+        if set {
+            self.say(format!(
+                "the clock of {name} says {} at each start",
+                clock.unwrap_or("what is right")
+            ));
+        }
+        Ok(set)
+    }
+
+    /// Waits until a machine's screen shows all of these, however its lines are broken.
+    pub(super) fn until_screen(&mut self, room: Room, texts: &[&str]) -> Result<(), Stop> {
+        let name = self.machine(room)?;
+        let begun = Instant::now();
+        loop {
+            let in_time = begun.elapsed() < self.pace.boot;
+            let screen = self.site.screen(&name)?;
+            let words = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+            match texts.iter().find(|text| !words.contains(**text)) {
+                None => return Ok(()),
+                Some(_) if in_time => thread::sleep(PAUSE),
+                Some(text) => {
+                    return Err(format!("{name} does not show {text:?}, but:\n{screen}").into());
+                }
+            }
+        }
+    }
+
+    /// Waits until one of two goals is met.
+    pub(super) fn until_either(&mut self, goals: [Goal; 2]) -> Result<(), Stop> {
+        let begun = Instant::now();
+        loop {
+            let in_time = begun.elapsed() < self.pace.boot;
+            let sights = self.sights(begun)?;
+            match goals[0].met(&sights).or_else(|_| goals[1].met(&sights)) {
+                Ok(()) => return Ok(()),
+                Err(_) if in_time => thread::sleep(PAUSE),
+                Err(why) => return Err(why.into()),
+            }
+        }
+    }
+
+    /// Waits until exactly one room's machine finds this wrong, and says which.
+    pub(super) fn until_one_says(&mut self, code: &'static str) -> Result<Room, Stop> {
+        let begun = Instant::now();
+        loop {
+            let in_time = begun.elapsed() < self.pace.boot;
+            match saying(&self.sights(begun)?, code)[..] {
+                [one] => return Ok(one),
+                _ if in_time => thread::sleep(PAUSE),
+                [] => return Err(format!("no room says {code}").into()),
+                _ => return Err(format!("both rooms say {code}").into()),
+            }
+        }
+    }
+
     /// What both rooms say, if they said it after `since`.
     pub(super) fn sights(&mut self, since: Instant) -> Result<Sights, Stop> {
         let mut sights = [None, None];
@@ -288,9 +358,17 @@ impl<'l> Runner<'l> {
     pub(super) fn carry_out(&self, room: Room, command: &str) -> Result<String, Stop> {
         let words = self.ssh(room)?(command);
         let (program, arguments) = words.split_first().ok_or_else(|| "no ssh".to_owned())?;
-        let mut ssh = Command::new(program);
-        ssh.args(arguments).stdin(Stdio::null());
-        let output = ssh.output().map_err(|error| format!("ssh does not start: {error}"))?;
+        let begun = Instant::now();
+        let output = loop {
+            let mut ssh = Command::new(program);
+            ssh.args(arguments).stdin(Stdio::null());
+            let output = ssh.output().map_err(|error| format!("ssh does not start: {error}"))?;
+            // That is ssh's own no (ssh(1), "EXIT STATUS"): the command was not carried out.
+            if output.status.code() != Some(SSH_FAILED) || begun.elapsed() > self.pace.recent {
+                break output;
+            }
+            thread::sleep(RECONNECT);
+        };
         if output.stdout.is_empty() && !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             let last = said.trim().lines().next_back().unwrap_or("nothing was said");

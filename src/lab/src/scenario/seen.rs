@@ -11,6 +11,8 @@ pub(super) struct Seen {
     pub(super) pair: Option<Pair>,
     /// The fingerprint of its ssh host key: another one is another machine.
     pub(super) host_key: Option<String>,
+    /// The static addresses that its seed gives it.
+    pub(super) addresses: Vec<String>,
     /// Codes of what it finds wrong, with itself and on the wire.
     pub(super) codes: Vec<String>,
 }
@@ -66,11 +68,16 @@ impl Seen {
             let codes = list.as_array().into_iter().flatten();
             codes.filter_map(|one| one["code"].as_str().map(str::to_owned)).collect::<Vec<_>>()
         };
+        let words = |list: &Value| {
+            let words = list.as_array().into_iter().flatten();
+            words.filter_map(|one| one.as_str().map(str::to_owned)).collect()
+        };
         let mut all = codes(&status["findings"]);
         all.extend(codes(&line["neighbours"]["problems"]));
         Some(Seen {
             pair: Pair::read(&status["pair"]).or_else(|| Pair::read(&line["pair"])),
             host_key: status["ssh_host_key"].as_str().map(str::to_owned),
+            addresses: words(&status["node"]["addresses"]),
             codes: all,
         })
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use site::{Label, Room};
 
-use crate::lab::greets;
+use crate::plan::WirePlan;
 use crate::status::Power;
+use crate::watch::Watcher;
 use crate::{Lab, LabError, Stage, Switch, ssh};
 
 /// Makes the command line that carries out a command on a machine.
@@ -38,6 +39,26 @@ pub trait Site {
     fn has_witness(&self) -> bool;
     /// Sees to it that the witness, if there is one, runs. False if it did.
     fn mend_witness(&mut self) -> Result<bool, LabError>;
+    /// What a machine's clock says whenever it is switched on. False where there is none to set.
+    fn set_clock(&mut self, _machine: &str, _clock: Option<&str>) -> Result<bool, LabError> {
+        Ok(false)
+    }
+    /// Has a cable lose longer packets without a word, until it is mended. False where it cannot.
+    fn narrow(&mut self, _cable: &str, _mtu: u16) -> Result<bool, LabError> {
+        Ok(false)
+    }
+    /// Cuts off the disk of a machine that is off. False where there is none.
+    fn cut_disk_off(&mut self, _machine: &str, _mib: u32) -> Result<bool, LabError> {
+        Ok(false)
+    }
+    /// Whether nothing was written to the disk of a machine that is off, but for the boot loader's count.
+    fn disk_is_as_written(&self, _machine: &str) -> Result<bool, LabError> {
+        Ok(true)
+    }
+    /// What a machine's screen shows; nothing where there is none.
+    fn screen(&self, _machine: &str) -> Result<String, LabError> {
+        Ok(String::new())
+    }
     /// How commands are carried out on a machine.
     fn ssh(&self, machine: &str) -> Result<(Words, Answers), LabError>;
 }
@@ -97,11 +118,42 @@ impl Site for Lab {
         }
     }
 
+    fn set_clock(&mut self, machine: &str, clock: Option<&str>) -> Result<bool, LabError> {
+        Lab::set_clock(self, machine, clock).map(|()| true)
+    }
+
+    fn narrow(&mut self, cable: &str, mtu: u16) -> Result<bool, LabError> {
+        let wire = self.plan().wires.iter().find(|wire| wire.name.as_str() == cable);
+        match wire.is_some_and(WirePlan::is_switched) {
+            true => self.narrow_link(cable, mtu).map(|()| true),
+            false => Ok(false),
+        }
+    }
+
+    fn cut_disk_off(&mut self, machine: &str, mib: u32) -> Result<bool, LabError> {
+        Lab::cut_disk_off(self, machine, mib).map(|()| true)
+    }
+
+    fn disk_is_as_written(&self, machine: &str) -> Result<bool, LabError> {
+        Lab::disk_is_as_written(self, machine)
+    }
+
+    fn screen(&self, machine: &str) -> Result<String, LabError> {
+        Lab::screen(self, machine)
+    }
+
     fn ssh(&self, machine: &str) -> Result<(Words, Answers), LabError> {
         let machine = self.plan().machine(machine)?.clone();
         let (login, hosts) = (self.plan().login.clone(), self.places().known_hosts());
-        let port = machine.ssh_port;
+        let serial_log = self.places().machine(machine.name.as_str()).serial_log;
         let words = move |command: &str| ssh::argv(&machine, &login, &hosts, &[command.to_owned()]);
-        Ok((Box::new(words), Box::new(move || greets(port))))
+        // Not its ssh server itself: it counts who comes and does not log in, and after fifteen of them it
+        // refuses everybody from there for a while (sshd_config(5), `PerSourcePenalties`).
+        let answers = move || {
+            let mut watcher = Watcher::new(&serial_log);
+            watcher.look(Duration::ZERO).is_ok()
+                && watcher.stages().reached(Stage::StatusScreen).is_some()
+        };
+        Ok((Box::new(words), Box::new(answers)))
     }
 }

@@ -13,6 +13,8 @@ pub struct View {
     pub role: RoleView,
     /// What it has persisted.
     pub register: Option<Register>,
+    /// That decision counts on this very disk: it holds what was acknowledged.
+    pub counted: bool,
     /// Its newest entry.
     pub last: Index,
     /// Up to where its log is synced.
@@ -59,6 +61,7 @@ impl Pair {
         let mut view = View {
             role: self.role(),
             register: self.register,
+            counted: self.is_in_sync(),
             last: self.history.last().index,
             synced: self.synced,
             acknowledged: self.acknowledged,

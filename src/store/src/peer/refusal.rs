@@ -92,6 +92,28 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// What kind of refusal it is, for programs that know a cure; these words stay.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Refusal::Site { .. } => "site",
+            Refusal::SameRoom { .. } => "room",
+            Refusal::Name { .. } => "name",
+            Refusal::Authority { .. } => "authority",
+            Refusal::Validity { .. } => "validity",
+            Refusal::Certificate { .. } | Refusal::Alert { .. } => "certificate",
+            Refusal::Versions { .. } => "versions",
+            Refusal::Clocks { .. } => "clocks",
+            Refusal::Garbled { .. } => "garbled",
+            Refusal::Terms { .. } => "terms",
+        }
+    }
+
+    /// Whether it is the other room that was met, and not somebody else at one of its addresses.
+    pub(super) fn is_of_the_other_room(&self) -> bool {
+        matches!(self, Refusal::Versions { .. } | Refusal::Clocks { .. } | Refusal::Terms { .. })
+    }
+
     /// What an error of a handshake means in `room`, if somebody is refused with it.
     #[must_use]
     pub fn of_handshake(error: &io::Error, room: Room, expected: &str) -> Option<Refusal> {

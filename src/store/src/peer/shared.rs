@@ -138,6 +138,7 @@ impl Shared {
         facts.agreed(&link.agreed);
         facts.status.outward = Some(Connected { address, since: SystemTime::now() });
         facts.status.why_not = None;
+        facts.status.refused = None;
         facts.met = Some(address);
         facts.outward.forget();
     }
@@ -149,10 +150,17 @@ impl Shared {
         facts.status.outward = None;
         facts.status.round_trip = None;
         facts.status.why_not = Some(short(reason));
+        facts.status.refused = None;
     }
 
     /// None could be made.
     pub(super) fn not_connected(&self, problems: &[Problem]) {
+        // If it was met at one of its addresses, the others do not matter.
+        let met = problems.iter().find(|problem| match problem {
+            Problem::Refused { refusal, .. } => refusal.is_of_the_other_room(),
+            _ => false,
+        });
+        let problems = met.map_or(problems, std::slice::from_ref);
         let text: Vec<String> = problems.iter().map(ToString::to_string).collect();
         let text = short(&text.join("; "));
         let mut facts = self.facts();
@@ -160,6 +168,10 @@ impl Shared {
             warn!(reason = %text, "cannot connect to the other room");
         }
         facts.status.why_not = Some(text);
+        facts.status.refused = problems.iter().find_map(|problem| match problem {
+            Problem::Refused { refusal, .. } => Some(refusal.kind()),
+            _ => None,
+        });
     }
 
     /// The peer has made a connection for frames.

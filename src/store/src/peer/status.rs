@@ -25,6 +25,8 @@ pub struct LinkStatus {
     pub round_trip: Option<Duration>,
     /// Why this room has no connection outward.
     pub why_not: Option<String>,
+    /// The same in a word, if the rooms reach each other and do not fit: [`Refusal::kind`](super::Refusal::kind).
+    pub refused: Option<&'static str>,
     /// Why the last one was turned away that dialed this room, and when.
     pub turned_away: Option<(SystemTime, String)>,
     /// What was counted since the start.

@@ -105,6 +105,20 @@ pub fn void(disk: &dyn Disk, why: &str) -> Result<(), OpenError> {
     write(disk, VOID, &sealed(format!("duet void, format 1\n{why}\n")))
 }
 
+/// Whether the newest decision in a folder on which no store runs counts on this very disk: it holds what was
+/// acknowledged.
+///
+/// # Errors
+/// If a file is damaged or cannot be read.
+pub fn counts(disk: &dyn Disk) -> Result<bool, OpenError> {
+    let known = read(disk, ROOM)?.map(|text| parse_room(&text)).transpose()?;
+    let register = register(disk)?;
+    let counts = |(place, incarnation, _): (Place, u64, u64)| {
+        register.is_some_and(|register| register.has_in_sync(place.room, incarnation))
+    };
+    Ok(known.is_some_and(counts))
+}
+
 /// The register in a folder on which no store runs.
 ///
 /// # Errors

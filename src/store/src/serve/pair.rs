@@ -203,6 +203,7 @@ fn link_page(link: &LinkStatus) -> Value {
         "round_trip_ms": link.round_trip.map(|trip| trip.as_secs_f64() * 1000.0),
         "peer_release": link.peer_release,
         "why_not": link.why_not,
+        "refused": link.refused,
         "turned_away": link.turned_away.as_ref().map(|(_, why)| why),
     })
 }

@@ -11,7 +11,8 @@ pub(super) struct CutLink {
     #[command(flatten)]
     dir: Dir,
 
-    /// The cable: `rooms`, or that of a machine to the witness, such as `third-a1`
+    /// The cable: `rooms`, that of a machine to the witness, such as `third-a1`, or that to this computer, such
+    /// as `admin-a1`
     #[arg(default_value = CABLE)]
     cable: String,
 }

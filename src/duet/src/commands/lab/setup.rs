@@ -115,6 +115,10 @@ pub(super) struct Setup {
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 
+    /// Put a switch into each room, so that something can be between them: `duet lab narrow-link`
+    #[arg(long)]
+    pub(super) switches: bool,
+
     /// Memory of each machine in MiB
     #[arg(long, value_name = "MIB", default_value_t = 1024)]
     memory: u32,
@@ -224,6 +228,7 @@ impl Setup {
                 ssh_port: ports[0],
                 page_port: ports[1],
                 tpm: self.tpm,
+                clock: None,
             })
         };
         let machines: Vec<MachinePlan> =
@@ -236,7 +241,7 @@ impl Setup {
         Ok(LabPlan {
             dir: absolute(dir)?,
             machines,
-            wires: vec![WirePlan { name: CABLE.parse()?, ends }],
+            wires: vec![WirePlan { name: CABLE.parse()?, ends, switches: self.switches }],
             witness: self.witness_plan(site.as_deref(), &key, ports[ports.len() - 1], places)?,
             login: Login { user: "root".into(), key: absolute(&key)? },
             duet: std::env::current_exe().into_diagnostic()?,
@@ -396,6 +401,12 @@ mod tests {
         assert_eq!((count(0), count(1)), (2, 1));
         let error = plan("--data-disk 16,machine=a2").unwrap_err().to_string();
         assert!(error.contains("for machine a2, which the lab does not have"), "{error}");
+    }
+
+    #[test]
+    fn switches_are_there_when_they_are_wanted() {
+        let switches = |words| plan(words).unwrap().wires[0].switches;
+        assert_eq!((switches(""), switches("--switches")), (false, true));
     }
 
     #[test]

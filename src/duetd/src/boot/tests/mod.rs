@@ -1,12 +1,13 @@
 //! `duetd boot` on folders that play machines: first boots and power cuts; bad seeds in [`refused`], the
-//! seed's secrets in [`kept_secrets`], and with a TPM in [`sealed`].
+//! seed's secrets in [`kept_secrets`], and with a TPM in [`sealed`]; a clock that is wrong in [`clock`].
 #![allow(clippy::unwrap_used)]
 
+mod clock;
 mod kept_secrets;
 mod refused;
 mod sealed;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -36,7 +37,9 @@ const SITE: &str = "name = 'my-campus'\n\
 struct Toy {
     _dir: tempfile::TempDir,
     root: Root,
-    now: Timestamp,
+    now: Cell<Timestamp>,
+    /// What its hardware's clock says, if it has one.
+    hardware_clock: Cell<Option<Timestamp>>,
     hostname: RefCell<String>,
     keys_made: RefCell<u32>,
     esp_is_open: RefCell<bool>,
@@ -62,11 +65,12 @@ impl Toy {
     fn new() -> Toy {
         let dir = tempfile::tempdir().unwrap();
         let root = Root::new(dir.path());
-        let now = "2026-11-24T08:00:00Z".parse().unwrap();
+        let now = Cell::new("2026-11-24T08:00:00Z".parse().unwrap());
         Toy {
             _dir: dir,
             root,
             now,
+            hardware_clock: Cell::default(),
             hostname: RefCell::default(),
             keys_made: RefCell::default(),
             esp_is_open: RefCell::default(),
@@ -147,7 +151,16 @@ impl Toy {
 
 impl Machine for Toy {
     fn now(&self) -> Timestamp {
-        self.now
+        self.now.get()
+    }
+
+    fn hardware_clock(&self) -> Option<Timestamp> {
+        self.hardware_clock.get()
+    }
+
+    fn set_clock(&self, time: Timestamp) -> io::Result<()> {
+        self.now.set(time);
+        Ok(())
     }
 
     fn set_hostname(&self, name: &str) -> io::Result<()> {
@@ -300,6 +313,9 @@ fn a_good_seed_makes_the_machine_what_it_says() {
             "room_title": "Building 1",
             "role": "control",
             "name": "my-campus-a1",
+            "addresses": [
+              "192.0.2.10/24"
+            ],
             "ssh_keys": 1,
             "seed_issued": "2026-11-23T08:00:00Z",
             "seed_expires": null

@@ -40,7 +40,6 @@ fn without_a_seed_nobody_is_let_in() {
             |  without a good seed
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
-            |  Root       3f9a1c20b7e4d5f6, every block is checked
             |  Network    no card
             |  Clock      follows no time server yet
             |  Storage    /var is 1 % full, 99 GB free
@@ -70,7 +69,6 @@ fn a_seed_that_was_changed_is_refused() {
             |  without a good seed
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
-            |  Root       3f9a1c20b7e4d5f6, every block is checked
             |  Network    no card
             |  Clock      follows no time server yet
             |  Storage    /var is 1 % full, 99 GB free
@@ -104,7 +102,6 @@ fn a_seed_of_another_site_is_refused() {
             |  without a good seed
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
-            |  Root       3f9a1c20b7e4d5f6, every block is checked
             |  Network    no card
             |  Clock      follows no time server yet
             |  Storage    /var is 1 % full, 99 GB free
@@ -148,7 +145,6 @@ fn an_expired_seed_is_refused() {
             |  without a good seed
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
-            |  Root       3f9a1c20b7e4d5f6, every block is checked
             |  Network    no card
             |  Clock      follows no time server yet
             |  Storage    /var is 1 % full, 99 GB free
@@ -177,7 +173,6 @@ fn half_a_seed_is_refused() {
             |  without a good seed
             |  ----------------------------------------------------------------------------
             |  System     Duet 0.1.0 in slot A
-            |  Root       3f9a1c20b7e4d5f6, every block is checked
             |  Network    no card
             |  Clock      follows no time server yet
             |  Storage    /var is 1 % full, 99 GB free

@@ -369,6 +369,32 @@ fn a_disk_whose_partition_was_removed_is_left() {
 }
 
 #[test]
+fn a_damaged_table_is_mended_unless_the_disk_is_in_use() {
+    let toy = Toy::with("vdb", blank());
+    assert_eq!(toy.run(&settings(true, &[])).disks[0].state, State::Taken);
+    let mut damaged = toy.bytes("vdb");
+    damaged[512..1024].fill(0);
+    let none = settings(false, &[]);
+    let used = Disk { uses: vec!["dm-3 lies on vdb1".into()], ..disk("vdb") };
+    check_one(
+        &none,
+        used,
+        damaged.clone(),
+        expect![[r#"
+        vdb ours: it is this site's already; one copy of its partition table is damaged
+    "#]],
+    );
+    check_one(
+        &none,
+        disk("vdb"),
+        damaged,
+        expect![[r#"
+        vdb mended: it is this site's already, with one damaged copy of its partition table
+    "#]],
+    );
+}
+
+#[test]
 fn a_disk_that_changes_while_it_is_looked_at_is_left() {
     /// A machine on which somebody makes a file system just then.
     struct Racing(Toy);

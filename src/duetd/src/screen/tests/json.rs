@@ -32,6 +32,7 @@ fn the_json_has_its_documented_form() {
             "room_title": "Maschinenhalle Süd",
             "role": "control",
             "name": "duet-a1",
+            "addresses": [],
             "ssh_keys": 2,
             "seed_issued": "2026-11-23T08:00:00Z",
             "seed_expires": null

@@ -29,8 +29,13 @@ const FORMAT: u32 = 1;
 const FOLDER: &str = "/duet-probe/";
 /// Writes of one probe: some 100 bytes of the store's memory each, of which it has 2 GiB.
 const MOST_WRITES: u128 = 1_000_000;
-/// Keys that are read at once.
+/// The most bytes of a value: etcd takes requests of 1.5 MiB.
+const MOST_BYTES: i64 = 1 << 20;
+/// The most bytes of values that a probe writes: a fraction of what a store takes.
+const MOST_IN_ALL: u128 = 256 << 20;
+/// Keys that are read at once: of usual values, and of large ones as many as an answer holds.
 const PAGE: i64 = 5_000;
+const PAGE_BYTES: i64 = 1 << 20;
 /// How long the store may take to answer a read when the writes are over: longer than it is without a
 /// leader when a room is lost.
 const READING: Duration = Duration::from_secs(60);
@@ -54,12 +59,17 @@ pub(crate) struct Probe {
     #[arg(long, value_name = "SPAN", default_value = "2s", value_parser = config::parse_span)]
     deadline: Duration,
 
+    /// How long each value is; more than the usual few bytes only to see what that does
+    #[arg(long, value_name = "BYTES", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=MOST_BYTES))]
+    bytes: u32,
+
     /// Leave the keys there, for --verify
     #[arg(long)]
     keep: bool,
 
     /// Write nothing; read back what an earlier probe kept, and remove it (but with --keep)
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["every", "length", "deadline"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["every", "length", "deadline", "bytes"])]
     verify: Option<String>,
 
     /// Print JSON for a script, one document a line: changes as they come, at last the summary
@@ -70,9 +80,13 @@ pub(crate) struct Probe {
 /// Why there is no summary.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 enum ProbeError {
-    #[error("that would be {writes} writes, and a probe makes at most {MOST_WRITES}")]
+    #[error(
+        "that would be {writes} writes of {bytes} bytes, and a probe makes at most {MOST_WRITES}, of {} MiB \
+         in all",
+        MOST_IN_ALL >> 20
+    )]
     #[diagnostic(code(usage::probe), help("write less often (--every) or not as long (--for)"))]
-    TooMany { writes: u128 },
+    TooMany { writes: u128, bytes: u32 },
     #[error("--every and --deadline must be longer than 0")]
     #[diagnostic(code(usage::probe), help("write --every 100ms --deadline 2s"))]
     Zero,
@@ -126,13 +140,13 @@ impl Probe {
             return Err(ProbeError::Zero.into());
         }
         let writes = self.length.as_nanos() / self.every.as_nanos();
-        if writes > MOST_WRITES {
-            return Err(ProbeError::TooMany { writes }.into());
+        if writes > MOST_WRITES || writes * u128::from(self.bytes) > MOST_IN_ALL {
+            return Err(ProbeError::TooMany { writes, bytes: self.bytes }.into());
         }
         endpoint::within(async {
             let endpoint = self.store.endpoint.clone();
             let client = Client::connect(&endpoint, self.store.certificates.tls().as_ref()).await?;
-            let place = Place { client, endpoint };
+            let place = Place { client, endpoint, bytes: self.bytes };
             match &self.verify {
                 Some(run) => self.read_back(place, run).await,
                 None => self.write(place).await,
@@ -239,13 +253,15 @@ impl Probe {
 struct Place {
     client: Client,
     endpoint: String,
+    /// How long each value is.
+    bytes: u32,
 }
 
 impl Place {
     async fn put(&mut self, folder: &str, write: u64, deadline: Duration) -> Answer {
         let request = PutRequest {
             key: format!("{folder}write/{write:020}").into(),
-            value: write.to_string().into(),
+            value: value(write, self.bytes).into(),
             ..PutRequest::default()
         };
         match timeout(deadline, self.client.kv.put(request)).await {
@@ -262,11 +278,12 @@ impl Place {
         let end = format!("{folder}write0");
         let mut from = prefix.clone();
         let mut numbers = Vec::new();
+        let limit = (PAGE_BYTES / i64::from(self.bytes)).clamp(1, PAGE);
         loop {
             let request = RangeRequest {
                 key: from.clone().into(),
                 range_end: end.clone().into(),
-                limit: PAGE,
+                limit,
                 ..RangeRequest::default()
             };
             let page = self.range(request).await?;
@@ -278,7 +295,7 @@ impl Place {
                 numbers.extend(number.filter(|number| value == Some(*number)));
             }
             match page.last() {
-                Some((key, _)) if page.len() as i64 == PAGE => {
+                Some((key, _)) if page.len() as i64 == limit => {
                     // The least key after this one.
                     from = String::from_utf8_lossy(key).into_owned() + "\0";
                 }
@@ -357,6 +374,12 @@ impl Place {
             sleep(PAUSE).await;
         }
     }
+}
+
+/// The number of a write, in so many bytes if it has less: zeros before it leave it what it is.
+fn value(write: u64, bytes: u32) -> String {
+    let number = write.to_string();
+    "0".repeat((bytes as usize).saturating_sub(number.len())) + &number
 }
 
 /// Whether the store says that the write was not done, or nobody knows.
@@ -438,6 +461,13 @@ mod tests {
         let lost = "etcdserver: request timed out, possibly due to previous leader failure";
         assert!(!refused(Status::unavailable(lost)));
         assert!(!refused(Status::unknown("transport error")));
+    }
+
+    #[test]
+    fn a_long_value_is_the_same_number() {
+        assert_eq!((value(12, 1).as_str(), value(12, 5).as_str()), ("12", "00012"));
+        let long = value(12, MOST_BYTES as u32);
+        assert_eq!((long.len() as i64, long.parse()), (MOST_BYTES, Ok(12_u64)));
     }
 
     #[test]

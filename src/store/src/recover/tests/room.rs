@@ -46,6 +46,7 @@ fn a_room_counts_its_starts_and_keeps_its_register() {
     let later = open_room(&disk, &place("demo", Room::A), 99, false).unwrap();
     assert_eq!((later.incarnation, later.start, later.register), (50, 2, Some(register())));
     assert_eq!(super::super::register(&disk).unwrap(), Some(register()));
+    assert!(super::super::counts(&disk).unwrap());
     refused(open_sim(&disk), "a room of a pair: epoch 4: a leads, in sync {a,b}");
     refused(open_room(&disk, &place("demo", Room::A), 99, true), "part of a site already");
 }
@@ -83,6 +84,23 @@ fn void_data_is_removed_and_the_disk_is_a_new_one() {
     assert_eq!((files.incarnation, files.start, files.register), (51, 2, None));
     assert_eq!(open_room_of(&disk).0.stamp.index, 0);
     assert_eq!(enter(&disk).unwrap().voided, None);
+}
+
+#[test]
+fn a_decision_counts_on_a_disk_by_its_number() {
+    let disk = SimDisk::new(1);
+    assert!(!super::super::counts(&disk).unwrap(), "it is blank");
+    enter(&disk).unwrap();
+    assert!(!super::super::counts(&disk).unwrap(), "nothing was decided");
+    // Of the disk before it.
+    let before = Incarnations { a: 49, b: 2 };
+    persist(&disk, &Register { incarnations: before, ..register() }).unwrap();
+    assert!(!super::super::counts(&disk).unwrap());
+    let only_b = InSync::Only(Room::B);
+    persist(&disk, &Register { in_sync: only_b, ..register() }).unwrap();
+    assert!(!super::super::counts(&disk).unwrap());
+    persist(&disk, &register()).unwrap();
+    assert!(super::super::counts(&disk).unwrap());
 }
 
 #[test]
