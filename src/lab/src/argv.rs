@@ -415,7 +415,7 @@ mod tests {
             -blockdev driver=raw,node-name=data-2,discard=unmap,cache.no-flush=on,file.driver=file,file.filename=/lab/a1/data-2.img
             -device nvme,serial=two,drive=data-2,addr=0x7"#]],
         );
-        assert!(FIRST_DATA_SLOT + crate::data_disk::MOST <= FIRST_WIRE_SLOT);
+        const { assert!(FIRST_DATA_SLOT + crate::data_disk::MOST <= FIRST_WIRE_SLOT) };
     }
 
     #[test]
