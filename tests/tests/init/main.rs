@@ -144,13 +144,18 @@ fn what_is_missing_is_told_and_the_machine_restarts() {
     assert!(console.contains("ffffffff-ffff-ffff-ffff-ffffffffffff"), "{console}");
     assert!(console.contains("/dev/vda (300.0 MiB): duet-esp, duet-root-a"), "{console}");
 
-    // A disk that ends before its last partition; nothing of it may be changed.
-    File::options().write(true).open(&disk).unwrap().set_len(200 << 20).unwrap();
+    // A disk that ends before its table does; nothing of it may be changed.
+    let disk = rig.disk("small", "a", 0);
+    let needs = fs::metadata(&disk).unwrap().len();
+    let has = needs - (1 << 20);
+    File::options().write(true).open(&disk).unwrap().set_len(has).unwrap();
     let before = fs::read(&disk).unwrap();
     let small = boot(&rig, &disk, Controller::Virtio, "duet.wait=3");
     let told = small.split_whitespace().collect::<Vec<_>>().join(" ");
-    let wanted = "the disk /dev/vda is too small: it has 200.0 MiB, and what was written to it needs 300.0 MiB";
-    assert!(told.contains(wanted), "{small}");
+    let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    let (has, needs) = (mib(has), mib(needs));
+    let wanted = format!("too small: it has {has}, and what was written to it needs {needs}");
+    assert!(told.contains(&wanted), "{wanted}\n{small}");
     assert!(told.contains("Write the image to a larger disk."), "{small}");
     assert!(fs::read(&disk).unwrap() == before, "the disk was changed");
 
