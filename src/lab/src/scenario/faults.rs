@@ -70,6 +70,11 @@ pub(super) fn clock_1970(runner: &mut Runner<'_>) -> Done {
 
 pub(super) fn late_carrier(runner: &mut Runner<'_>) -> Done {
     let room = Room::B;
+    if runner.site.is_switched(CABLE) {
+        let why =
+            "a machine does not see the cable behind its switch: start the lab without --switches";
+        return Err(Stop::LeftOut(why.into()));
+    }
     runner.settle()?;
     runner.off(room)?;
     runner.new_disk(room)?;

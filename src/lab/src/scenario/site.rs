@@ -43,6 +43,10 @@ pub trait Site {
     fn set_clock(&mut self, _machine: &str, _clock: Option<&str>) -> Result<bool, LabError> {
         Ok(false)
     }
+    /// Whether a cable is between switches: machines do not see it then.
+    fn is_switched(&self, _cable: &str) -> bool {
+        false
+    }
     /// Has a cable lose longer packets without a word, until it is mended. False where it cannot.
     fn narrow(&mut self, _cable: &str, _mtu: u16) -> Result<bool, LabError> {
         Ok(false)
@@ -122,9 +126,13 @@ impl Site for Lab {
         Lab::set_clock(self, machine, clock).map(|()| true)
     }
 
-    fn narrow(&mut self, cable: &str, mtu: u16) -> Result<bool, LabError> {
+    fn is_switched(&self, cable: &str) -> bool {
         let wire = self.plan().wires.iter().find(|wire| wire.name.as_str() == cable);
-        match wire.is_some_and(WirePlan::is_switched) {
+        wire.is_some_and(WirePlan::is_switched)
+    }
+
+    fn narrow(&mut self, cable: &str, mtu: u16) -> Result<bool, LabError> {
+        match self.is_switched(cable) {
             true => self.narrow_link(cable, mtu).map(|()| true),
             false => Ok(false),
         }
