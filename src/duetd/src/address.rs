@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::bounded;
 use crate::console;
 use crate::durable;
 use crate::node::Node;
@@ -102,7 +103,7 @@ pub(crate) fn address(root: &Root) -> Result<ExitCode, miette::Report> {
 
 /// The static IPv4 addresses that the seed gives this node. The kernel itself looks after those of IPv6.
 fn wanted(root: &Root) -> Vec<Ipv4Addr> {
-    let node = std::fs::read_to_string(root.path(NODE)).ok();
+    let node = bounded::text(&root.path(NODE)).ok();
     let node: Option<Node> = node.and_then(|text| serde_json::from_str(&text).ok());
     let addresses = node.and_then(|node| node.identity).map(|identity| identity.addresses);
     let v4 = |address: IpAddr| match address {

@@ -31,6 +31,7 @@ mod address;
 mod agent;
 mod boot;
 mod boot_count;
+mod bounded;
 mod clock;
 mod console;
 mod discover;

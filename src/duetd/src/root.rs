@@ -106,3 +106,20 @@ pub(crate) const COMPONENTS: &str = "/usr/lib/duet/components.json";
 /// Interface, `LoaderBootCountPath`).
 pub(crate) const BOOT_COUNT: &str =
     "/sys/firmware/efi/efivars/LoaderBootCountPath-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f";
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::Root;
+    use crate::durable;
+
+    /// A folder that plays a machine, with files as the kernel and the image would have them.
+    pub(crate) fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Root::new(dir.path());
+        for (path, text) in files {
+            durable::write(&root.path(path), text.as_bytes(), 0o644).unwrap();
+        }
+        (dir, root)
+    }
+}

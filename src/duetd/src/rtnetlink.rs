@@ -21,6 +21,16 @@ pub(crate) struct Address {
     pub prefix: u8,
 }
 
+/// Whether an address is of use beyond its link.
+pub(crate) fn is_routable(address: IpAddr) -> bool {
+    !address.is_loopback()
+        && !address.is_unspecified()
+        && match address {
+            IpAddr::V4(v4) => !v4.is_link_local(),
+            IpAddr::V6(v6) => !v6.is_unicast_link_local(),
+        }
+}
+
 /// Values of linux/netlink.h, linux/rtnetlink.h and linux/if_addr.h.
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;

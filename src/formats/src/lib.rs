@@ -18,11 +18,13 @@ pub mod verity;
 mod field;
 mod show;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 
 /// Something that is read at any place: a disk, a partition, an image in memory.
 ///
-/// Implemented here for bytes and for references; who has files implements it for files.
+/// Implemented here for bytes, for references and for files that somebody opened ([`Opened`]).
 pub trait ReadAt {
     /// The length in bytes.
     fn len(&self) -> u64;
@@ -75,6 +77,40 @@ impl<T: ReadAt + ?Sized> ReadAt for &T {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         T::read_at(self, offset, buf)
+    }
+}
+
+/// A file or a block device that somebody opened, with the length that it had then.
+#[derive(Debug)]
+pub struct Opened {
+    file: File,
+    len: u64,
+}
+
+impl Opened {
+    /// Measures what was opened.
+    ///
+    /// # Errors
+    /// If it has no end, as a pipe.
+    pub fn new(mut file: File) -> io::Result<Self> {
+        // A block device has no length but this.
+        let len = file.seek(SeekFrom::End(0))?;
+        Ok(Opened { file, len })
+    }
+
+    /// What was opened.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl ReadAt for Opened {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
     }
 }
 

@@ -6,14 +6,13 @@
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use formats::fat::{FatError, Reader};
 use formats::gpt::{self, GptError, Guid, Partition, Table};
 use formats::uki::{Uki, UkiError};
 use formats::verity::{self, Superblock, VerityError};
-use formats::{ReadAt, Window};
+use formats::{Opened, ReadAt, Window};
 use serde::Serialize;
 use site::seed::Secrets;
 use zeroize::Zeroizing;
@@ -196,14 +195,14 @@ pub struct SeedReport {
 pub fn inspect(path: &Path) -> Result<Report, InspectError> {
     let read = |source| InspectError::Read { path: path.to_owned(), source };
     let damaged = |what: String| InspectError::Damaged { path: path.to_owned(), what };
-    let device = Device::open(path).map_err(read)?;
+    let device = File::open(path).and_then(Opened::new).map_err(read)?;
     let mut head = vec![0; device.len().min(4096) as usize];
     device.read_at(0, &mut head).map_err(read)?;
     if head.get(512..520) == Some(b"EFI PART") || head.get(510..512) == Some(&[0x55, 0xaa]) {
         return disk(&device).map(Report::Disk).map_err(damaged);
     }
     if head.starts_with(b"MZ") && device.len() <= MAX_UKI {
-        let bytes = device.bytes().map_err(read)?;
+        let bytes = whole(&device).map_err(read)?;
         return boot(&bytes).map(Report::Uki).map_err(|error| damaged(chain(&error)));
     }
     let superblock = EROFS_SUPERBLOCK as usize;
@@ -216,7 +215,7 @@ pub fn inspect(path: &Path) -> Result<Report, InspectError> {
         return Ok(Report::Verity { data_blocks: found.data_blocks, salt, uuid });
     }
     if head.starts_with(b"{") && device.len() <= MAX_TEXT {
-        return document(&device.bytes().map_err(read)?)
+        return document(&whole(&device).map_err(read)?)
             .ok_or_else(|| damaged("it is neither a manifest nor an SPDX document".into()))?
             .map_err(|error| damaged(error.to_string()));
     }
@@ -237,7 +236,14 @@ fn document(bytes: &[u8]) -> Option<Result<Report, serde_json::Error>> {
     Some(serde_json::from_value(value).map(|manifest| Report::Manifest(Box::new(manifest))))
 }
 
-fn erofs(device: &Device, head: &[u8]) -> Result<Report, String> {
+/// All of a small file.
+fn whole(device: &Opened) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; device.len() as usize];
+    device.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn erofs(device: &Opened, head: &[u8]) -> Result<Report, String> {
     let field = |at: usize, len: usize| {
         head.get(EROFS_SUPERBLOCK as usize + at..).and_then(|rest| rest.get(..len))
     };
@@ -251,7 +257,7 @@ fn erofs(device: &Device, head: &[u8]) -> Result<Report, String> {
     Ok(Report::Root { size, uuid: Guid::from_bytes(uuid).to_string() })
 }
 
-fn disk(device: &Device) -> Result<Disk, String> {
+fn disk(device: &Opened) -> Result<Disk, String> {
     let found = Table::parse(device).map_err(|error: GptError| chain(&error))?;
     let partitions = found.table.used().map(|(number, one)| PartitionReport {
         number,
@@ -282,13 +288,13 @@ fn disk(device: &Device) -> Result<Disk, String> {
     })
 }
 
-fn window<'a>(device: &'a Device, part: &Partition) -> Result<Window<&'a Device>, String> {
+fn window<'a>(device: &'a Opened, part: &Partition) -> Result<Window<&'a Opened>, String> {
     Window::new(device, part.offset(), part.bytes())
         .ok_or_else(|| format!("the partition {} lies beyond the end of the file", part.name))
 }
 
 fn slot_report(
-    device: &Device,
+    device: &Opened,
     table: &Table,
     slot: &str,
     boot: &[BootEntry],
@@ -416,36 +422,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// A file that is read at any place.
-struct Device {
-    file: File,
-    len: u64,
-}
-
-impl Device {
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
-        let len = io::Seek::seek(&mut file, io::SeekFrom::End(0))?; // a block device has no length
-        Ok(Device { file, len })
-    }
-
-    fn bytes(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; self.len as usize];
-        self.file.read_exact_at(&mut bytes, 0)?;
-        Ok(bytes)
-    }
-}
-
-impl ReadAt for Device {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buf, offset)
-    }
 }
 
 impl fmt::Display for Boot {

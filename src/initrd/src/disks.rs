@@ -6,10 +6,10 @@
 use crate::choose::{Disk, Partition, STATE};
 use crate::failure::chain;
 use crate::kernel;
-use formats::ReadAt;
+use formats::Opened;
 use formats::gpt::{self, Found, GptError, Guid, Table};
 use std::fs::File;
-use std::io::{Error, Result, Seek, SeekFrom};
+use std::io::{Error, Result};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -20,29 +20,9 @@ const NO_DISKS: [&str; 8] = ["dm-", "fd", "loop", "md", "nbd", "ram", "sr", "zra
 /// More partitions than this on one disk are not looked at for nodes.
 const MOST_DISKS: usize = 256;
 
-/// A disk or partition, opened.
-pub struct Device {
-    file: File,
-    bytes: u64,
-}
-
-impl Device {
-    /// Opens `node` for reading.
-    pub fn open(node: &str) -> Result<Self> {
-        let mut file = File::open(node)?;
-        let bytes = file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, bytes })
-    }
-}
-
-impl ReadAt for Device {
-    fn len(&self) -> u64 {
-        self.bytes
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.file.read_exact_at(buf, offset)
-    }
+/// Opens a disk or partition for reading.
+pub fn open(node: &str) -> Result<Opened> {
+    Opened::new(File::open(node)?)
 }
 
 /// All disks that are there now, with what their tables say.
@@ -93,7 +73,7 @@ fn number_in(file: &Path) -> Option<u64> {
 
 /// The disk's table, or why there is none; and the bytes that the disk would need for it.
 fn read_table(node: &str) -> (std::result::Result<Found, String>, Option<u64>) {
-    match Device::open(node) {
+    match open(node) {
         Err(error) => (Err(format!("cannot be opened: {error}")), None),
         Ok(device) => match Table::parse(&device) {
             Ok(found) => (Ok(found), None),
@@ -170,7 +150,7 @@ pub fn settled(found: &Found) -> Option<Table> {
 /// The backup goes first and is synced before the primary is touched, so that at any moment one of
 /// both is sound: either the primary still names the old backup, or the backup is the new one.
 pub fn settle(node: &str) -> Result<Settled> {
-    let found = Table::parse(&Device::open(node)?).map_err(|error| Error::other(chain(&error)))?;
+    let found = Table::parse(&open(node)?).map_err(|error| Error::other(chain(&error)))?;
     let Some(table) = settled(&found) else { return Ok(Settled::Already) };
     let encoded = table.encode().map_err(|error| Error::other(chain(&error)))?;
     let disk = File::options().read(true).write(true).open(node)?;
@@ -246,7 +226,7 @@ mod tests {
         // The old backup was never written: the primary alone is sound.
         let done = settle(node).unwrap();
         assert_eq!(done, Settled::Written { gained: 4 << 20, mended: true });
-        let after = Table::parse(&Device::open(node).unwrap()).unwrap();
+        let after = Table::parse(&open(node).unwrap()).unwrap();
         assert_eq!((after.copy, after.table.sectors), (Copy::Both, table.sectors + 8192));
         assert_eq!(settle(node).unwrap(), Settled::Already);
         std::fs::remove_file(&path).unwrap();

@@ -5,7 +5,7 @@
 //! the boot loader's entry one of its tries.
 
 use crate::cmdline::RootHash;
-use crate::disks::Device;
+use crate::disks;
 use crate::failure::{Failure, chain};
 use crate::kernel::{Target, open_mapped};
 use formats::verity::{BLOCK, Superblock};
@@ -39,7 +39,7 @@ fn uuid(superblock: &Superblock) -> String {
 
 fn read(data: &str, hash: &str) -> Result<Superblock, String> {
     let open =
-        |node: &str| Device::open(node).map_err(|error| format!("cannot open {node}: {error}"));
+        |node: &str| disks::open(node).map_err(|error| format!("cannot open {node}: {error}"));
     let superblock = Superblock::parse(&open(hash)?).map_err(|error| chain(&error))?;
     check(&superblock, formats::ReadAt::len(&open(data)?), formats::ReadAt::len(&open(hash)?))?;
     Ok(superblock)

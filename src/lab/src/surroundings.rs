@@ -1,11 +1,11 @@
 //! What may be wrong around a machine: its clock, its disk, the cable between the rooms. Start at
 //! [`Lab::set_clock`]. Nothing here is done to a machine that is on, but for the cable.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 
 use formats::gpt::Table;
+use formats::{Opened, ReadAt as _};
 
 use crate::lab::Lab;
 use crate::machine::Found;
@@ -70,8 +70,8 @@ impl Lab {
         let machine = self.machine(name)?;
         let (disk, image) = (&machine.places.disk, &machine.plan.image);
         let same = || -> io::Result<bool> {
-            let (mut disk, image) = (File::open(disk)?, File::open(image)?);
-            let table = Table::parse(&Readable::of(&image)?).map_err(io::Error::other)?.table;
+            let (mut disk, image) = (File::open(disk)?, Opened::new(File::open(image)?)?);
+            let table = Table::parse(&image).map_err(io::Error::other)?.table;
             let end = table.partitions.get(1).map_or(0, |root| root.offset());
             let (mut at, mut one, mut other) = (0, vec![0; CHUNK], vec![0; CHUNK]);
             loop {
@@ -79,7 +79,7 @@ impl Lab {
                 if length == 0 {
                     return Ok(true);
                 }
-                image.read_exact_at(&mut other[..length], at)?;
+                image.read_at(at, &mut other[..length])?;
                 let from = usize::try_from(end.saturating_sub(at)).unwrap_or(length).min(length);
                 if one[from..length] != other[from..length] {
                     return Ok(false);
@@ -95,27 +95,5 @@ impl Lab {
             Found::On(..) => Err(LabError::On { machine: name.into() }),
             Found::Off | Found::Ended { .. } => Ok(()),
         }
-    }
-}
-
-/// A file as the partition table's reader takes it.
-struct Readable<'f> {
-    file: &'f File,
-    bytes: u64,
-}
-
-impl Readable<'_> {
-    fn of(file: &File) -> io::Result<Readable<'_>> {
-        Ok(Readable { file, bytes: file.metadata().map(|data: fs::Metadata| data.len())? })
-    }
-}
-
-impl formats::ReadAt for Readable<'_> {
-    fn len(&self) -> u64 {
-        self.bytes
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buf, offset)
     }
 }

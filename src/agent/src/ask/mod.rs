@@ -121,12 +121,8 @@ impl Asker {
     /// # Errors
     /// If nobody answers in time, who answers is not of the site, or it refuses.
     pub async fn get(&self, target: &Target, question: Question<'_>) -> Result<Said, AskError> {
-        let late = || AskError::Unreached {
-            target: target.to_string(),
-            reason: format!("nothing came for {} s", question.patience.as_secs()),
-        };
-        let asked = tokio::time::timeout(question.patience, self.ask(target, question));
-        asked.await.map_err(|_| late())?
+        let late = |reason| AskError::Unreached { target: target.to_string(), reason };
+        in_time(question.patience, self.ask(target, question)).await.map_err(late)?
     }
 
     async fn ask(&self, target: &Target, question: Question<'_>) -> Result<Said, AskError> {
@@ -185,8 +181,16 @@ pub(crate) async fn plainly(
         let socket = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
         exchange(socket, question).await
     };
-    let late = |_| format!("nothing came for {} s", question.patience.as_secs());
-    tokio::time::timeout(question.patience, asked).await.map_err(late)?
+    in_time(question.patience, asked).await?
+}
+
+/// What comes of it within the time; or why nothing does.
+pub(crate) async fn in_time<T>(
+    patience: Duration,
+    asked: impl Future<Output = T>,
+) -> Result<T, String> {
+    let late = |_| format!("nothing came for {} s", patience.as_secs());
+    tokio::time::timeout(patience, asked).await.map_err(late)
 }
 
 pub(crate) async fn exchange<S>(

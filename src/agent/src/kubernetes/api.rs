@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::{Member, PORT};
-use crate::ask::{Question, exchange};
+use crate::ask::{Question, exchange, in_time};
 use crate::certificates::{Files, TlsError, dns};
 
 /// A name that every API server of k3s has, whatever else its machine is called.
@@ -41,9 +41,7 @@ pub async fn get(files: &Files, question: Question<'_>) -> Result<(StatusCode, B
         let socket = connector.connect(name, socket).await.map_err(|error| error.to_string())?;
         exchange(socket, question).await
     };
-    let late = |_| format!("nothing came for {} s", question.patience.as_secs());
-    let answer = tokio::time::timeout(question.patience, asked).await.map_err(late);
-    answer.and_then(|answer| answer).map_err(ApiError::Silent)
+    in_time(question.patience, asked).await.and_then(|answer| answer).map_err(ApiError::Silent)
 }
 
 /// The machines in a `NodeList` (Kubernetes API, core/v1), sorted by name; `most` of them.

@@ -2,7 +2,6 @@
 //! it. Judges; looks at nothing.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Where it is left; it holds no secret.
 pub const STATE: &str = "/run/duet-kubernetes/state.json";
@@ -59,16 +58,19 @@ pub struct Member {
     pub ready: bool,
 }
 
-/// What people are told, of the part `kubernetes` of a status; nothing where the image has no Kubernetes.
-#[must_use]
-pub fn words(kubernetes: &Value, uptime_s: u64) -> Option<String> {
-    if !kubernetes.is_object() {
-        return None;
+impl State {
+    /// Whether it may still be so.
+    #[must_use]
+    pub fn is_fresh(&self, uptime_s: u64) -> bool {
+        uptime_s.saturating_sub(self.at_s) < OLD_AFTER_S
     }
-    let state: Option<State> = serde_json::from_value(kubernetes["state"].clone()).ok();
-    let Some(state) = state.filter(|state| uptime_s.saturating_sub(state.at_s) < OLD_AFTER_S)
-    else {
-        return Some("not known".to_owned());
+}
+
+/// What people are told of it, on a machine that is on for so many seconds.
+#[must_use]
+pub fn words(state: Option<&State>, uptime_s: u64) -> String {
+    let Some(state) = state.filter(|state| state.is_fresh(uptime_s)) else {
+        return "not known".to_owned();
     };
     let word = match state.phase {
         Phase::Off => "does not run",
@@ -78,19 +80,16 @@ pub fn words(kubernetes: &Value, uptime_s: u64) -> Option<String> {
         Phase::Unready => "not ready",
         Phase::Failed => "has failed and is tried again",
     };
-    let why = state.why.map_or(String::new(), |why| format!(": {why}"));
+    let why = state.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
     let ready = state.machines.iter().filter(|machine| machine.ready).count();
-    Some(match state.machines.len() {
+    match state.machines.len() {
         0 => format!("{word}{why}"),
         all => format!("{word}{why}; machines: {ready} of {all}"),
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -101,9 +100,8 @@ mod tests {
             at_s: 100,
             ..State::default()
         };
-        let told = |state: &State, now| words(&json!({ "state": state }), now).unwrap();
-        assert_eq!(words(&Value::Null, 1), None);
-        assert_eq!(words(&json!({ "state": null }), 1).unwrap(), "not known");
+        let told = |state: &State, now| words(Some(state), now);
+        assert_eq!(words(None, 1), "not known");
         let waits = state(Phase::Waits, Some("the other room goes first"));
         assert_eq!(told(&waits, 101), "waits: the other room goes first");
         assert_eq!(told(&waits, 160), "not known", "nobody has looked since");

@@ -1,5 +1,6 @@
 //! What needs a person, and its cure. Start at [`of`].
 
+use serde::Deserialize as _;
 use serde_json::Value;
 use site::Room;
 
@@ -130,7 +131,7 @@ fn nodes(known: &Known<'_>, room: Room, found: &mut Vec<Found>) {
 fn kubernetes(known: &Known<'_>, found: &mut Vec<Found>) {
     let alike = |room| {
         let (node, _) = known.node(room)?;
-        serde_json::from_value::<Alike>(node.status["kubernetes"]["alike"].clone()).ok()
+        Alike::deserialize(&node.status["kubernetes"]["alike"]).ok()
     };
     let (Some(ours), Some(theirs)) = (alike(known.here), alike(known.here.other())) else { return };
     found.extend(differences(&ours, &theirs).into_iter().map(|difference| Found {

@@ -1,11 +1,12 @@
 //! What is in a room. Start at [`of`].
 
+use serde::Deserialize as _;
 use serde_json::Value;
 use site::{Room, Slot};
 
 use super::words::{self, entries, text};
 use super::{Known, Tone};
-use crate::kubernetes;
+use crate::kubernetes::{self, State};
 use crate::view::NodeView;
 
 /// More machines of one room are not shown; a room has some workers.
@@ -213,9 +214,11 @@ fn facts(status: &Value, pair: &Value) -> Vec<(&'static str, String)> {
         let by = text(&pair["granted_by"]).map_or(String::new(), |by| format!(", by {by}"));
         facts.push(("Decision", format!("{epoch}{by}")));
     }
-    let uptime_s = status["uptime_s"].as_u64().unwrap_or_default();
-    let told = kubernetes::words(&status["kubernetes"], uptime_s);
-    facts.extend(told.map(|told| ("Kubernetes", told)));
+    if status["kubernetes"].is_object() {
+        let state: Option<State> = State::deserialize(&status["kubernetes"]["state"]).ok();
+        let uptime_s = status["uptime_s"].as_u64().unwrap_or_default();
+        facts.push(("Kubernetes", kubernetes::words(state.as_ref(), uptime_s)));
+    }
     facts.push(("Clock", words::clock(&status["clock"])));
     facts.extend(words::storage(&status["storage"]).map(|words| ("Storage", words)));
     facts.extend(status["uptime_s"].as_u64().map(|up| ("Up", words::duration(up))));

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 use super::content::Content;
 use super::plan::Disk;
+use crate::bounded::{self, line};
 use crate::root::Root;
 
 /// Names of block devices that are no disks: made of other devices, of memory, or with a medium that
@@ -17,9 +17,6 @@ const NO_DISKS: [&str; 12] =
 
 /// More disks than this are not looked at; a server has a few dozen bays.
 const MOST_DISKS: usize = 256;
-
-/// A file of the kernel is never longer.
-const LONGEST_FILE: u64 = 1 << 20;
 
 /// Where a running system has what it runs from.
 const SYSTEM: [&str; 3] = ["/", "/efi", "/var"];
@@ -79,14 +76,14 @@ fn disk(block: &Path, name: &str, used: &Used) -> Option<Disk> {
 /// text behind four bytes (SPC-4, 7.8.13, "Unit Serial Number VPD page").
 fn serial(sys: &Path) -> Option<String> {
     first(sys, &["serial", "device/serial"]).or_else(|| {
-        let page = read(&sys.join("device/vpd_pg80"))?;
+        let page = bounded::bytes(&sys.join("device/vpd_pg80")).ok()?;
         clean(page.get(4..)?)
     })
 }
 
 /// The first of these files that says something.
 fn first(sys: &Path, files: &[&str]) -> Option<String> {
-    files.iter().find_map(|file| clean(&read(&sys.join(file))?))
+    files.iter().find_map(|file| clean(&bounded::bytes(&sys.join(file)).ok()?))
 }
 
 /// What a device says of itself, if it is one line of ASCII.
@@ -112,18 +109,6 @@ fn is_remote(sys: &Path, place: &str) -> bool {
         || controllers.any(|name| fabric(&device.join(name)))
 }
 
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path).ok()?.take(LONGEST_FILE).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
-}
-
-/// A file's first line.
-fn line(path: &Path) -> Option<String> {
-    let text = String::from_utf8(read(path)?).ok()?;
-    text.lines().next().map(|line| line.trim().to_owned())
-}
-
 /// What is mounted, and what is swap space.
 struct Used {
     /// Device number, such as `8:1`, and where it is mounted.
@@ -135,7 +120,7 @@ struct Used {
 impl Used {
     fn now(root: &Root) -> Used {
         let text = |path: &str| {
-            let bytes = read(&root.path(path)).unwrap_or_default();
+            let bytes = bounded::bytes(&root.path(path)).unwrap_or_default();
             String::from_utf8_lossy(&bytes).into_owned()
         };
         // proc_pid_mountinfo(5): the device is the third field, the mount point the fifth; some file
@@ -197,17 +182,7 @@ impl Used {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::durable;
-
-    /// A folder with files as the kernel has them.
-    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Root::new(dir.path());
-        for (path, text) in files {
-            durable::write(&root.path(path), text.as_bytes(), 0o644).unwrap();
-        }
-        (dir, root)
-    }
+    use crate::root::tests::machine;
 
     /// The usual files of a disk of 1 GiB.
     fn usual(name: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -1,12 +1,12 @@
 //! The disks of the machine that this program runs on. Start at [`ThisMachine`].
 
 use std::fs::{File, OpenOptions};
-use std::io::{Error, Result, Seek, SeekFrom};
+use std::io::{Error, Result};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use formats::ReadAt;
+use formats::Opened;
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
@@ -63,13 +63,12 @@ impl Machine for ThisMachine {
         if access != Access::Look {
             options.custom_flags(OFlags::EXCL.bits() as i32);
         }
-        let mut file = options.open(self.node(disk))?;
+        let file = options.open(self.node(disk))?;
         if access == Access::Write {
             // udev keeps its hands off a disk that is locked (systemd's Block Device Locking).
             lock(&file)?;
         }
-        let bytes = file.seek(SeekFrom::End(0))?;
-        Ok(Box::new(Device { file, bytes }))
+        Ok(Box::new(Opened::new(file)?))
     }
 
     fn show_partition(&self, disk: &str) -> std::result::Result<(), String> {
@@ -101,28 +100,13 @@ fn lock(file: &File) -> Result<()> {
     }
 }
 
-/// A disk that is open. Closing it ends the lock, and udev then looks at the disk anew.
-struct Device {
-    file: File,
-    bytes: u64,
-}
-
-impl ReadAt for Device {
-    fn len(&self) -> u64 {
-        self.bytes
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.file.read_exact_at(buf, offset)
-    }
-}
-
-impl Medium for Device {
+/// Closing it ends the lock, and udev then looks at the disk anew.
+impl Medium for Opened {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.file.write_all_at(bytes, offset)
+        self.file().write_all_at(bytes, offset)
     }
 
     fn sync(&self) -> Result<()> {
-        self.file.sync_all()
+        self.file().sync_all()
     }
 }

@@ -7,20 +7,17 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use agent::kubernetes::{IpVersion, TOLD, Told, found};
 
-use crate::durable;
+use super::NotYet;
 use crate::root::Root;
-use crate::rtnetlink::{self, Address};
-
-/// What stands in the way, in words.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct NotYet(pub(super) String);
+use crate::rtnetlink::{self, Address, is_routable};
+use crate::{bounded, durable};
 
 /// What `duetd boot` told k3s on this machine.
 ///
 /// # Errors
 /// If the file is not there, as before `duetd boot`, or was cut off.
 pub(super) fn told(root: &Root) -> io::Result<Told> {
-    Ok(serde_json::from_str(&std::fs::read_to_string(root.path(TOLD))?)?)
+    Ok(serde_json::from_str(&bounded::text(&root.path(TOLD))?)?)
 }
 
 /// Finds this machine's addresses and has k3s read them with its settings, in `file`.
@@ -63,16 +60,6 @@ fn choose(
             })
     };
     versions.iter().map(of).collect()
-}
-
-/// Whether other machines may reach it: Kubernetes takes no address of one link.
-pub(super) fn is_routable(address: IpAddr) -> bool {
-    !address.is_loopback()
-        && !address.is_unspecified()
-        && match address {
-            IpAddr::V4(v4) => !v4.is_link_local(),
-            IpAddr::V6(v6) => !v6.is_unicast_link_local(),
-        }
 }
 
 /// The address from which packets to far networks would go. Nothing is sent: connecting such a socket only

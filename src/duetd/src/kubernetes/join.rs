@@ -6,12 +6,10 @@
 //! the right one. Whoever answers is first asked, as a machine of the site (mutual TLS), for the hash of the
 //! cluster's authority: with that hash, k3s shows the site's secret to this cluster alone.
 
-use std::fs;
-use std::io::Read;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agent::ask::{Asker, Question, Target};
 use agent::kubernetes::{AGENT_ADDRESS, CHOSEN, PORT, SERVERS, chosen, token};
@@ -23,14 +21,13 @@ use site::{Host, Room};
 use tokio::net::TcpStream;
 use zeroize::Zeroizing;
 
-use super::address::{self, NotYet};
-use super::talk::Talk;
-use super::{GivenUp, Patience};
+use super::{NotYet, Patience, Unwritten, address};
 use crate::root::{
     AGENT_SETTINGS, IDENTITY_CERTIFICATE, IDENTITY_KEY, JOIN_TOKEN, NEIGHBOURS, Root,
 };
+use crate::rtnetlink::is_routable;
 use crate::store::endpoint;
-use crate::{console, durable};
+use crate::{bounded, console, durable};
 
 /// How long a machine may take to answer; one across a campus takes milliseconds.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -44,9 +41,6 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Far more places than the two control machines of a site have.
 const MOST_CANDIDATES: usize = 16;
 
-/// The lists are never longer: each name has at most 253 bytes, and of the wire 256 machines are told.
-const LONGEST_LIST: u64 = 1 << 20;
-
 /// The token with the hash; it is secret.
 const HASHED_TOKEN: &str = "/run/duet/k3s/join.token";
 
@@ -56,24 +50,16 @@ pub(super) struct Join {
     patience: Patience,
 }
 
-/// This machine cannot join anywhere.
+/// What `duetd boot` writes cannot be read.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-enum JoinError {
-    /// What `duetd boot` writes cannot be read.
-    #[error("cannot read {path}: {reason}")]
-    #[diagnostic(
-        code(input::kubernetes),
-        help("`duetd boot` writes it on workers; `journalctl -u duet-boot` tells why it did not")
-    )]
-    Read { path: &'static str, reason: String },
-    /// The choice cannot be written down.
-    #[error("cannot write {path}")]
-    #[diagnostic(code(output::kubernetes), help("see that /run has space: df /run"))]
-    Write {
-        path: &'static str,
-        #[source]
-        source: std::io::Error,
-    },
+#[error("cannot read {path}: {reason}")]
+#[diagnostic(
+    code(input::kubernetes),
+    help("`duetd boot` writes it on workers; `journalctl -u duet-boot` tells why it did not")
+)]
+struct Unread {
+    path: &'static str,
+    reason: String,
 }
 
 /// A place where a control machine may be.
@@ -85,80 +71,57 @@ struct Candidate {
 
 impl Join {
     pub(super) fn run(self, root: &Root) -> Result<ExitCode, miette::Report> {
-        let unread = |path| move |reason: String| JoinError::Read { path, reason };
-        let list = read(&root.path(SERVERS)).map_err(unread(SERVERS))?;
-        let settings = read(&root.path(AGENT_SETTINGS)).map_err(unread(AGENT_SETTINGS))?;
-        let settings: Settings = toml::from_str(&settings)
-            .map_err(|error| unread(AGENT_SETTINGS)(error.message().to_owned()))?;
+        let list = read(root, SERVERS)?;
+        let settings: Settings = toml::from_str(&read(root, AGENT_SETTINGS)?)
+            .map_err(|error| Unread { path: AGENT_SETTINGS, reason: error.message().to_owned() })?;
         let files = Files {
             certificate: root.path(IDENTITY_CERTIFICATE),
             key: root.path(IDENTITY_KEY),
             authority: settings.authority_file.clone(),
         };
         let asker = Asker::new(&files, &settings.site, &Room::ALL)?;
-        endpoint::within(async {
-            let begun = Instant::now();
-            let mut talk = Talk::default();
-            loop {
-                let heard = read(&root.path(NEIGHBOURS)).unwrap_or_default();
-                let heard = serde_json::from_str(&heard).unwrap_or_default();
-                let asked = candidates(&list, &heard, &settings);
-                let why = match first(&asker, &asked).await {
-                    Ok((candidate, authority)) => match take(root, &candidate.host, &authority)? {
-                        Ok(()) => return Ok(ExitCode::SUCCESS),
-                        Err(NotYet(why)) => why,
-                    },
-                    Err(why) => why,
-                };
-                let waited = begun.elapsed();
-                if self.patience.is_over(waited) {
-                    let cure = "are the control machines up, and does this network reach them?";
-                    return Err(GivenUp { seconds: waited.as_secs(), why, cure }.into());
-                }
-                if talk.says(waited, &why) {
-                    super::tell(&why);
-                    console::note(&format!("This worker waits: {why}."));
-                }
-                tokio::time::sleep(LOOK).await;
+        let cure = "are the control machines up, and does this network reach them?";
+        let waits = self.patience.until("This worker", LOOK, cure, async || {
+            let heard = bounded::text(&root.path(NEIGHBOURS)).unwrap_or_default();
+            let heard = serde_json::from_str(&heard).unwrap_or_default();
+            match first(&asker, &candidates(&list, &heard, &settings)).await {
+                Ok((host, authority)) => take(root, host, &authority),
+                Err(why) => Ok(Err(why)),
             }
-        })
+        });
+        let host = endpoint::within(waits)?;
+        console::note(&format!("This worker joins through {host}."));
+        Ok(ExitCode::SUCCESS)
     }
 }
 
 /// Writes down where and with what this machine joins.
-fn take(root: &Root, host: &Host, authority: &str) -> Result<Result<(), NotYet>, miette::Report> {
+fn take(root: &Root, host: Host, authority: &str) -> Result<Result<Host, NotYet>, miette::Report> {
     let told = address::told(root)
         .map_err(|error| NotYet(format!("what k3s was told cannot be read: {error}")));
     if let Err(why) = told.and_then(|told| address::find(root, &told, AGENT_ADDRESS)) {
         return Ok(Err(why));
     }
-    let secret = Zeroizing::new(
-        read(&root.path(JOIN_TOKEN))
-            .map_err(|reason| JoinError::Read { path: JOIN_TOKEN, reason })?,
-    );
+    let secret = Zeroizing::new(read(root, JOIN_TOKEN)?);
     let token = Zeroizing::new(token(authority, secret.trim()));
     durable::write_private(&root.path(HASHED_TOKEN), token.as_bytes())
-        .map_err(|source| JoinError::Write { path: HASHED_TOKEN, source })?;
-    let text = chosen(host, Path::new(HASHED_TOKEN));
+        .map_err(|source| Unwritten { path: HASHED_TOKEN, source })?;
+    let text = chosen(&host, Path::new(HASHED_TOKEN));
     durable::write(&root.path(CHOSEN), text.as_bytes(), 0o600)
-        .map_err(|source| JoinError::Write { path: CHOSEN, source })?;
-    console::note(&format!("This worker joins through {host}."));
-    Ok(Ok(()))
+        .map_err(|source| Unwritten { path: CHOSEN, source })?;
+    Ok(Ok(host))
 }
 
 /// The first of them that has a cluster to join, with the hash of the cluster's authority; or why none has.
-async fn first<'a>(
-    asker: &Asker,
-    candidates: &'a [Candidate],
-) -> Result<(&'a Candidate, String), String> {
+async fn first(asker: &Asker, candidates: &[Candidate]) -> Result<(Host, String), NotYet> {
     let mut why = "no control machine of this site is known, or was heard on the wire".to_owned();
     for candidate in candidates {
         match ask(asker, candidate).await {
-            Ok(authority) => return Ok((candidate, authority)),
+            Ok(authority) => return Ok((candidate.host.clone(), authority)),
             Err(reason) => why = reason,
         }
     }
-    Err(why)
+    Err(NotYet(why))
 }
 
 /// Asks one, as a machine of the site, and then tries its door.
@@ -179,11 +142,8 @@ async fn ask(asker: &Asker, candidate: &Candidate) -> Result<String, String> {
     }
 }
 
-fn read(path: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let file = fs::File::open(path).map_err(|error| error.to_string())?;
-    file.take(LONGEST_LIST).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    Ok(text)
+fn read(root: &Root, path: &'static str) -> Result<String, Unread> {
+    bounded::text(&root.path(path)).map_err(|error| Unread { path, reason: error.to_string() })
 }
 
 /// Where control machines may be: those that the site file names, one a line in `list`, and then those that
@@ -205,7 +165,7 @@ fn candidates(list: &str, heard: &Value, own: &Settings) -> Vec<Candidate> {
             // k3s dials no address of one link.
             let hosts = addresses
                 .filter_map(|text| text.as_str()?.parse::<IpAddr>().ok())
-                .filter(|address| address::is_routable(*address))
+                .filter(|address| is_routable(*address))
                 .filter_map(|address| address.to_string().parse().ok());
             all.extend(
                 hosts.map(|host| Candidate { host, page_port: page_port.unwrap_or(own.page_port) }),
@@ -284,6 +244,7 @@ mod tests {
 
     #[test]
     fn the_secret_stands_in_no_file_that_others_read() {
+        use std::fs;
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let root = Root::new(folder.path());
@@ -291,7 +252,7 @@ mod tests {
         let told = serde_json::to_string(&agent::kubernetes::Told::default()).unwrap();
         durable::write(&root.path(agent::kubernetes::TOLD), told.as_bytes(), 0o644).unwrap();
         durable::write_private(&root.path(JOIN_TOKEN), b"geheim\n").unwrap();
-        take(&root, &host, "abc").unwrap().unwrap();
+        take(&root, host, "abc").unwrap().unwrap();
         let token = root.path(HASHED_TOKEN);
         assert_eq!(fs::read_to_string(&token).unwrap(), "K10abc::server:geheim\n");
         assert_eq!(fs::metadata(&token).unwrap().permissions().mode() & 0o777, 0o600);

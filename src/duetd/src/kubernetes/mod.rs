@@ -11,13 +11,14 @@ mod wait;
 mod watch;
 
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 
-use crate::exit;
+use self::talk::Talk;
 use crate::notify::Notifier;
 use crate::root::Root;
+use crate::{console, exit};
 
 /// What is typed after `duetd kubernetes`.
 #[derive(Debug, Args)]
@@ -62,11 +63,43 @@ struct Patience {
 }
 
 impl Patience {
+    /// Looks every `pause` until a look gives something, and says meanwhile for what `who` waits: in the
+    /// journal, and to systemd. A look that fails is the end.
+    async fn until<T>(
+        &self,
+        who: &str,
+        pause: Duration,
+        cure: &'static str,
+        mut look: impl AsyncFnMut() -> Result<Result<T, NotYet>, miette::Report>,
+    ) -> Result<T, miette::Report> {
+        let begun = Instant::now();
+        let mut talk = Talk::default();
+        loop {
+            let NotYet(why) = match look().await? {
+                Ok(found) => return Ok(found),
+                Err(why) => why,
+            };
+            let waited = begun.elapsed();
+            if self.is_over(waited) {
+                return Err(GivenUp { seconds: waited.as_secs(), why, cure }.into());
+            }
+            if talk.says(waited, &why) {
+                tell(&why);
+                console::note(&format!("{who} waits: {why}."));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
     /// Whether it is over after `waited`.
     fn is_over(&self, waited: Duration) -> bool {
         self.seconds.is_some_and(|seconds| waited >= Duration::from_secs(seconds.into()))
     }
 }
+
+/// What is waited for, in words.
+#[derive(Debug, PartialEq, Eq)]
+struct NotYet(String);
 
 /// Nothing came of waiting.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
@@ -76,6 +109,16 @@ struct GivenUp {
     seconds: u64,
     why: String,
     cure: &'static str,
+}
+
+/// Something that others on this machine need cannot be written down.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("cannot write {path}")]
+#[diagnostic(code(output::kubernetes), help("see that /run has space: df /run"))]
+struct Unwritten {
+    path: &'static str,
+    #[source]
+    source: std::io::Error,
 }
 
 impl Kubernetes {

@@ -5,7 +5,7 @@
 //! them from there. Two that begin at once would both want to be the first. The room that leads goes first.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ::store::client::{self, Client};
 use ::store::wire::proto::RangeRequest;
@@ -13,9 +13,7 @@ use agent::kubernetes::SERVER_ADDRESS;
 use clap::Args;
 use serde_json::Value;
 
-use super::address::{self, NotYet};
-use super::talk::Talk;
-use super::{GivenUp, Patience};
+use super::{NotYet, Patience, address};
 use crate::console;
 use crate::root::Root;
 use crate::store::endpoint::{self, Store};
@@ -52,24 +50,15 @@ enum Standing {
     Follows,
 }
 
-/// Whether this room's server may start, and why or why not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Turn {
-    Start(&'static str),
-    Wait(String),
-}
-
 /// Decides. `standing` and `bootstrapped` come from a store that has just answered a linearizable read;
 /// `bootstrapped` says whether a first server has left its certificates.
-fn turn(standing: Standing, bootstrapped: bool) -> Turn {
+fn turn(standing: Standing, bootstrapped: bool) -> Result<&'static str, NotYet> {
     match (bootstrapped, standing) {
-        (true, _) => Turn::Start("the cluster's certificates are in the store"),
-        (false, Standing::Single) => Turn::Start("this site's first server starts here"),
-        (false, Standing::Leads) => {
-            Turn::Start("this room leads, so this site's first server starts here")
-        }
+        (true, _) => Ok("the cluster's certificates are in the store"),
+        (false, Standing::Single) => Ok("this site's first server starts here"),
+        (false, Standing::Leads) => Ok("this room leads, so this site's first server starts here"),
         (false, Standing::Follows) => {
-            Turn::Wait("the other room starts this site's first server".to_owned())
+            Err(NotYet("the other room starts this site's first server".to_owned()))
         }
     }
 }
@@ -77,38 +66,24 @@ fn turn(standing: Standing, bootstrapped: bool) -> Turn {
 impl Wait {
     pub(super) fn run(self, root: &Root) -> Result<ExitCode, miette::Report> {
         let Wait { store, patience } = self;
-        endpoint::within(async {
-            let begun = Instant::now();
-            let mut talk = Talk::default();
-            loop {
-                let why = match tokio::time::timeout(ANSWER, look(&store)).await {
-                    Ok(Ok((standing, bootstrapped))) => match turn(standing, bootstrapped) {
-                        Turn::Start(turn) => match addresses(root) {
-                            Ok(()) => {
-                                console::note(&format!("The Kubernetes server may start: {turn}."));
-                                return Ok(ExitCode::SUCCESS);
-                            }
-                            Err(NotYet(why)) => why,
-                        },
-                        Turn::Wait(why) => why,
-                    },
-                    Ok(Err(error)) => error.to_string(),
-                    Err(_) => {
-                        "the store takes no reads, as `duetd store status` explains".to_owned()
-                    }
-                };
-                let waited = begun.elapsed();
-                if patience.is_over(waited) {
-                    let cure = "`duetd store status` shows how this room and the other one are";
-                    return Err(GivenUp { seconds: waited.as_secs(), why, cure }.into());
-                }
-                if talk.says(waited, &why) {
-                    super::tell(&why);
-                    console::note(&format!("The Kubernetes server waits: {why}."));
-                }
-                tokio::time::sleep(LOOK).await;
-            }
-        })
+        let cure = "`duetd store status` shows how this room and the other one are";
+        let waits = patience.until("The Kubernetes server", LOOK, cure, async || {
+            Ok(may_start(&store).await.and_then(|turn| addresses(root).map(|()| turn)))
+        });
+        let turn = endpoint::within(waits)?;
+        console::note(&format!("The Kubernetes server may start: {turn}."));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Whether this room's server may start now, and why.
+async fn may_start(store: &Store) -> Result<&'static str, NotYet> {
+    match tokio::time::timeout(ANSWER, look(store)).await {
+        Ok(Ok((standing, bootstrapped))) => turn(standing, bootstrapped),
+        Ok(Err(error)) => Err(NotYet(error.to_string())),
+        Err(_) => {
+            Err(NotYet("the store takes no reads, as `duetd store status` explains".to_owned()))
+        }
     }
 }
 
@@ -163,8 +138,7 @@ mod tests {
 
     #[test]
     fn one_room_starts_first() {
-        let starts =
-            |standing, bootstrapped| matches!(turn(standing, bootstrapped), Turn::Start(_));
+        let starts = |standing, bootstrapped| turn(standing, bootstrapped).is_ok();
         assert!(starts(Standing::Single, false));
         assert!(starts(Standing::Leads, false));
         assert!(!starts(Standing::Follows, false));

@@ -16,10 +16,11 @@ use clap::Args;
 use http::StatusCode;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::Unwritten;
 use crate::root::Root;
 use crate::service::{SystemError, Systemd, told_to_end};
 use crate::systemd::{self, Shown};
-use crate::{durable, journal};
+use crate::{bounded, durable, journal};
 
 /// How often is looked: often while people wait for it, and else so that what is shown is hardly old.
 const SOON: Duration = Duration::from_secs(3);
@@ -74,14 +75,14 @@ impl Watch {
             systemd.say("READY=1");
             tokio::select! {
                 () = end => Ok(ExitCode::SUCCESS),
-                error = look_on(root) => Err(error),
+                error = look_on(root) => Err(error.into()),
             }
         })
     }
 }
 
 /// Looks for as long as the outcome can be left.
-async fn look_on(root: &Root) -> miette::Report {
+async fn look_on(root: &Root) -> Unwritten {
     let mut last = None;
     loop {
         let state = look(root).await;
@@ -94,8 +95,8 @@ async fn look_on(root: &Root) -> miette::Report {
         let left = serde_json::to_string_pretty(&state)
             .map_err(std::io::Error::other)
             .and_then(|text| durable::write(&root.path(STATE), text.as_bytes(), 0o644));
-        if let Err(error) = left {
-            return miette::miette!("cannot write {STATE}: {error}");
+        if let Err(source) = left {
+            return Unwritten { path: STATE, source };
         }
         tokio::time::sleep(pause).await;
     }
@@ -124,7 +125,7 @@ async fn look(root: &Root) -> State {
         Some(Api::Ready(machines)) => machines,
         _ => Vec::new(),
     };
-    let authority = std::fs::read_to_string(root.path(TOKEN)).ok();
+    let authority = bounded::text(&root.path(TOKEN)).ok();
     let authority = authority.as_deref().and_then(authority_of).map(str::to_owned);
     let why = why.map(|why| why.chars().take(LONGEST_WHY).collect());
     State { phase, why, machines, authority, at_s }

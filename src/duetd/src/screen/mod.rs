@@ -5,7 +5,9 @@
 
 mod words;
 
-use crate::status::{Finding, Health, Severity, Status, pair};
+use agent::kubernetes;
+
+use crate::status::{Finding, Health, Kubernetes, Severity, Status, pair};
 
 /// What the text is made for.
 #[derive(Debug, Clone, Copy)]
@@ -163,8 +165,8 @@ impl Pen {
                 lines.extend(self.fact("Host key", std::slice::from_ref(key)));
             }
         }
-        let kubernetes = serde_json::to_value(&status.kubernetes).unwrap_or_default();
-        if let Some(told) = agent::kubernetes::words(&kubernetes, status.uptime_s) {
+        if let Some(Kubernetes { state, .. }) = &status.kubernetes {
+            let told = kubernetes::words(state.as_ref(), status.uptime_s);
             lines.extend(self.fact("Kubernetes", &[told]));
         }
         lines.extend(self.fact("Up", &[words::uptime(status.uptime_s)]));

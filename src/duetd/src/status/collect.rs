@@ -13,7 +13,6 @@ use serde_json::Value;
 
 use super::judge::STARTED;
 use super::{Interface, InterfaceAddress, Kubernetes, Release, Seen, Storage, Watchdog, pair};
-use crate::boot_count;
 use crate::clock::{self, Clock};
 use crate::node::Problem;
 use crate::root::{
@@ -22,11 +21,10 @@ use crate::root::{
 };
 use crate::rtnetlink::{self, Address};
 use crate::systemd::{self, Units};
+use crate::{boot_count, bounded};
 
 /// More interfaces than these are not shown; a node with containers has hundreds.
 const MOST_INTERFACES: usize = 16;
-/// A file of the kernel or of another part of Duet is never longer.
-const LONGEST_FILE: u64 = 1 << 20;
 
 /// Looks at one machine, again and again. What takes a process to find out is remembered for a while.
 #[derive(Debug)]
@@ -150,22 +148,13 @@ fn neighbours(root: &Root) -> Vec<Problem> {
     warnings.filter_map(|problem| serde_json::from_value(problem.clone()).ok()).collect()
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    use io::Read;
-    let mut text = String::new();
-    fs::File::open(path)?.take(LONGEST_FILE).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-/// A file's first line.
+/// A file's first line, if there is something in it.
 fn word(path: &Path) -> Option<String> {
-    let text = read(path).ok()?;
-    let line = text.lines().next()?.trim();
-    (!line.is_empty()).then(|| line.to_owned())
+    bounded::line(path).filter(|line| !line.is_empty())
 }
 
 fn json<T: DeserializeOwned>(root: &Root, path: &str) -> Result<T, String> {
-    let text = read(&root.path(path)).map_err(|error| match error.kind() {
+    let text = bounded::text(&root.path(path)).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => format!("there is no {path}"),
         _ => format!("cannot read {path}: {error}"),
     })?;
@@ -174,7 +163,7 @@ fn json<T: DeserializeOwned>(root: &Root, path: &str) -> Result<T, String> {
 
 /// Whether `/` lies on a dm-verity device: its device mapper UUID says what it is.
 fn root_is_verified(root: &Root) -> bool {
-    let Ok(mounts) = read(&root.path("/proc/self/mountinfo")) else { return false };
+    let Ok(mounts) = bounded::text(&root.path("/proc/self/mountinfo")) else { return false };
     // The last line for `/` is what is on top (proc_pid_mountinfo(5)).
     let device = mounts.lines().rev().find_map(|line| {
         let fields: Vec<&str> = line.split(' ').collect();
@@ -186,7 +175,7 @@ fn root_is_verified(root: &Root) -> bool {
 }
 
 fn release(root: &Root) -> Release {
-    let text = read(&root.path("/etc/os-release")).unwrap_or_default();
+    let text = bounded::text(&root.path("/etc/os-release")).unwrap_or_default();
     let value = |key: &str| {
         let line = text.lines().rev().find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
         Some(line.trim_matches(['"', '\'']).to_owned())
@@ -258,17 +247,7 @@ fn watchdog(root: &Root) -> Option<Watchdog> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::durable;
-
-    /// A folder with files as the kernel and the image would have them.
-    fn machine(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {
-        let dir = tempfile::tempdir().unwrap();
-        let root = Root::new(dir.path());
-        for (path, text) in files {
-            durable::write(&root.path(path), text.as_bytes(), 0o644).unwrap();
-        }
-        (dir, root)
-    }
+    use crate::root::tests::machine;
 
     // As the kernel writes them, for a node and for a machine whose root is on a plain partition.
     const VERITY: &str = "1 1 0:2 / / rw - rootfs rootfs rw\n\

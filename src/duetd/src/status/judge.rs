@@ -1,6 +1,6 @@
 //! What is worth a person's attention, and the cure. Start at [`findings`]. Pure.
 
-use agent::kubernetes::Phase;
+use agent::kubernetes::{Phase, State};
 
 use super::{Finding, Health, Seen, Severity, Storage, network, pair};
 use crate::node::Problem;
@@ -186,7 +186,9 @@ fn clock(seen: &Seen, found: &mut Vec<Finding>) {
 
 fn kubernetes(seen: &Seen, found: &mut Vec<Finding>) {
     let state = seen.kubernetes.as_ref().and_then(|kubernetes| kubernetes.state.as_ref());
-    let Some(state) = state.filter(|_| seen.uptime_s >= KUBERNETES_PATIENCE_S) else { return };
+    let told =
+        |state: &&State| seen.uptime_s >= KUBERNETES_PATIENCE_S && state.is_fresh(seen.uptime_s);
+    let Some(state) = state.filter(told) else { return };
     let missing: Vec<&str> = state
         .machines
         .iter()

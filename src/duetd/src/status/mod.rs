@@ -26,6 +26,7 @@ use crate::boot_count::Tries;
 use crate::clock::Clock;
 use crate::disks::report::{Entry, Report};
 use crate::node::{Identity, Keeping, Node, Problem};
+use crate::rtnetlink;
 use crate::systemd::Units;
 
 pub(crate) use record::{BootRecord, Verdict};
@@ -214,10 +215,7 @@ pub(crate) struct InterfaceAddress {
 impl InterfaceAddress {
     /// Whether the address is of use beyond this link.
     pub(crate) fn is_routable(&self) -> bool {
-        match self.address {
-            IpAddr::V4(v4) => !v4.is_link_local(),
-            IpAddr::V6(v6) => !v6.is_unicast_link_local(),
-        }
+        rtnetlink::is_routable(self.address)
     }
 }
 

@@ -16,7 +16,7 @@ use super::{Scenario, faults, kubernetes};
 /// Power cuts of [`Scenario::FirstBootCuts`].
 const CUTS: usize = 10;
 /// The cable between the rooms, and the machine that is of another site: as `duet lab up` names them.
-const CABLE: &str = "rooms";
+pub(super) const CABLE: &str = "rooms";
 const STRANGER: &str = "x1";
 
 pub(super) type Done = Result<(), Stop>;
@@ -109,18 +109,9 @@ fn lose(runner: &mut Runner<'_>, leader: bool) -> Done {
     let alone = runner.until(Goal::Alone(survivor), runner.pace.decision)?;
     runner.measure("alone_seconds", seconds(alone));
     runner.say(format!("room {survivor} goes on alone"));
-    let mut told = Vec::new();
-    let written = load.finish(&mut |line| told.push(line));
-    told.into_iter().for_each(|line| runner.say(line));
-    let written = written?;
-    let gap = Duration::from_millis(written.longest_gap_ms);
-    runner.measure("without_writes_seconds", seconds(gap));
+    let written = runner.finish(load, "")?;
+    runner.measure("without_writes_seconds", seconds(written.longest_gap()));
     runner.measure("acknowledged_writes", written.acknowledged as f64);
-    runner.say(format!(
-        "all {} acknowledged writes are there; for {:.1} s none was acknowledged",
-        written.acknowledged,
-        gap.as_secs_f64()
-    ));
     runner.owed.push(Owed { run: written.run, acknowledged: written.acknowledged });
     runner.hold(Goal::Alone(survivor), runner.pace.stays)
 }

@@ -6,15 +6,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use site::Room;
 
+use super::acts::{CABLE, Done};
 use super::judge::{Goal, addresses};
 use super::load::Load;
 use super::runner::{Runner, Stop};
 use super::timeline::seconds;
 
-type Done = Result<(), Stop>;
-
-/// The cable between the rooms.
-const CABLE: &str = "rooms";
 /// What a clock says whose battery is empty.
 const NO_TIME: &str = "1970-01-01T00:00:00";
 /// What the node says of such a clock, and of an address that another machine has.
@@ -84,9 +81,7 @@ pub(super) fn late_carrier(runner: &mut Runner<'_>) -> Done {
     runner.on(room)?;
     runner.until_screen(room, &["No cable is connected.", "Cure: Connect one"])?;
     runner.say("the screen says that no cable is connected, and what to do");
-    for cable in runner.site.cut()? {
-        runner.mend(cable.as_str())?;
-    }
+    runner.mend_all()?;
     let took = runner.until(Goal::InSync, runner.pace.boot)?;
     runner.measure("in_sync_seconds", seconds(took));
     runner.say("both rooms are in sync");
@@ -114,9 +109,7 @@ pub(super) fn no_dhcp(runner: &mut Runner<'_>) -> Done {
         runner.until_screen(room, &["No DHCP server answers", "Cure: See to the DHCP server"])?;
     }
     runner.say("both screens say that no DHCP server answers, and what to do");
-    for cable in runner.site.cut()? {
-        runner.mend(cable.as_str())?;
-    }
+    runner.mend_all()?;
     runner.until(Goal::InSync, runner.pace.boot)?;
     for room in [Room::A, Room::B] {
         runner.until(Goal::SaysNothingOf(room, "network.no-address"), runner.pace.decision)?;
@@ -156,17 +149,8 @@ pub(super) fn small_mtu(runner: &mut Runner<'_>) -> Done {
 fn writes(runner: &mut Runner<'_>, every: Duration, bytes: u32) -> Result<f64, Stop> {
     let mut load = Load::of(runner.ssh(Room::A)?, runner.pace.load, every, bytes)?;
     load.until_acknowledged(runner.pace.decision)?;
-    let mut told = Vec::new();
-    let written = load.finish(&mut |line| told.push(line));
-    told.into_iter().for_each(|line| runner.say(line));
-    let written = written?;
-    let gap = Duration::from_millis(written.longest_gap_ms);
-    runner.say(format!(
-        "all {} acknowledged writes of {bytes} bytes are there; for {:.1} s none was acknowledged",
-        written.acknowledged,
-        gap.as_secs_f64()
-    ));
-    Ok(seconds(gap))
+    let written = runner.finish(load, &format!(" of {bytes} bytes"))?;
+    Ok(seconds(written.longest_gap()))
 }
 
 pub(super) fn address_conflict(runner: &mut Runner<'_>) -> Done {

@@ -4,8 +4,7 @@
 //! The API servers are asked by the machines themselves, with curl and the certificate that k3s made for the
 //! administrator: what people do with kubectl comes to the same.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use site::Room;
 
@@ -57,14 +56,12 @@ pub(super) fn act(runner: &mut Runner<'_>) -> Done {
 
     runner.until(Goal::WouldGoOn(survivor), runner.pace.decision)?;
     runner.off(lost)?;
-    let begun = Instant::now();
-    while let Err(Stop::Failed(why)) = write(runner, survivor, &without) {
-        if begun.elapsed() > runner.pace.decision {
-            return Err(format!("room {survivor} takes no writes: {why}").into());
-        }
-        thread::sleep(PAUSE / 10);
-    }
-    let took = begun.elapsed();
+    let took = runner.wait(runner.pace.decision, PAUSE / 10, |runner, begun| {
+        Ok(match write(runner, survivor, &without) {
+            Ok(()) => Ok(begun.elapsed()),
+            Err(Stop::Failed(why) | Stop::LeftOut(why)) => Err(why),
+        })
+    })?;
     runner.measure("until_a_write_seconds", seconds(took));
     runner.say(format!(
         "room {survivor} takes a write {:.1} s after that, the login included",
@@ -82,26 +79,20 @@ pub(super) fn act(runner: &mut Runner<'_>) -> Done {
     Ok(())
 }
 
-/// Waits until a room's API server says that it is ready.
-fn ready(runner: &Runner<'_>, room: Room) -> Result<Duration, Stop> {
-    let begun = Instant::now();
-    loop {
-        let said = runner.carry_out(room, &format!("{CURL} {API}/readyz"));
-        match said {
-            Ok(said) if said.trim() == "ok" => return Ok(begun.elapsed()),
-            _ if begun.elapsed() < STARTING => thread::sleep(PAUSE),
-            said => {
-                let said = match said {
-                    Ok(said) => said,
-                    Err(Stop::Failed(why) | Stop::LeftOut(why)) => why,
-                };
-                // Of its many checks, those that fail.
+/// Waits until a room's API server says that it is ready, and returns how long that took.
+fn ready(runner: &mut Runner<'_>, room: Room) -> Result<Duration, Stop> {
+    runner.wait(STARTING, PAUSE, |runner, begun| {
+        Ok(match runner.carry_out(room, &format!("{CURL} {API}/readyz")) {
+            Ok(said) if said.trim() == "ok" => Ok(begun.elapsed()),
+            // Of its many checks, those that fail.
+            Ok(said) => {
                 let bad = said.lines().find(|line| line.starts_with("[-]"));
                 let bad = bad.unwrap_or(said.trim());
-                return Err(format!("Kubernetes' API in room {room} is not ready: {bad}").into());
+                Err(format!("Kubernetes' API in room {room} is not ready: {bad}"))
             }
-        }
-    }
+            Err(Stop::Failed(why) | Stop::LeftOut(why)) => Err(why),
+        })
+    })
 }
 
 /// Writes an object, and sees that it was taken. One that is there already was taken by a try before.
@@ -109,14 +100,9 @@ fn write(runner: &Runner<'_>, room: Room, name: &str) -> Done {
     let object = format!(
         r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}"}},"data":{{"by":"duet lab"}}}}"#
     );
-    let said = runner.carry_out(
-        room,
-        &format!(
-            "{CURL} --output /dev/null --write-out '%{{http_code}}' \
-             --header 'content-type: application/json' --data '{object}' {API}{CONFIG_MAPS}"
-        ),
-    )?;
-    match said.trim() {
+    let json = "content-type: application/json";
+    let request = format!("--header '{json}' --data '{object}' {API}{CONFIG_MAPS}");
+    match status(runner, room, &request)?.as_str() {
         "201" | "409" => Ok(()),
         code => Err(format!("the API in room {room} does not take an object ({code})").into()),
     }
@@ -124,16 +110,16 @@ fn write(runner: &Runner<'_>, room: Room, name: &str) -> Done {
 
 /// Sees that an object is there.
 fn has(runner: &Runner<'_>, room: Room, name: &str) -> Done {
-    let said = runner.carry_out(
-        room,
-        &format!(
-            "{CURL} --output /dev/null --write-out '%{{http_code}}' {API}{CONFIG_MAPS}/{name}"
-        ),
-    )?;
-    match said.trim() {
+    match status(runner, room, &format!("{API}{CONFIG_MAPS}/{name}"))?.as_str() {
         "200" => Ok(()),
         code => {
             Err(format!("the API in room {room} does not have what was written ({code})").into())
         }
     }
+}
+
+/// The status with which a room's API server answers, as HTTP has it.
+fn status(runner: &Runner<'_>, room: Room, request: &str) -> Result<String, Stop> {
+    let words = format!("{CURL} --output /dev/null --write-out '%{{http_code}}' {request}");
+    Ok(runner.carry_out(room, &words)?.trim().to_owned())
 }

@@ -28,6 +28,13 @@ pub(super) struct Written {
     pub(super) missing: u64,
 }
 
+impl Written {
+    /// For how long at a time nothing was acknowledged, at most.
+    pub(super) fn longest_gap(&self) -> Duration {
+        Duration::from_millis(self.longest_gap_ms)
+    }
+}
+
 /// How writes fare from one moment on.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct Change {

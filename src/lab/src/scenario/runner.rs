@@ -10,6 +10,7 @@ use site::Room;
 
 use super::expect::Authority;
 use super::judge::{Goal, Sights, contradiction, pair, saying};
+use super::load::{Load, Written};
 use super::observe::Observer;
 use super::site::{Site, Words};
 use super::timeline::{Event, Outcome, Verdict, seconds};
@@ -195,6 +196,10 @@ impl<'l> Runner<'l> {
         Ok(())
     }
 
+    pub(super) fn mend_all(&mut self) -> Result<(), Stop> {
+        self.site.cut()?.iter().try_for_each(|cable| self.mend(cable.as_str()))
+    }
+
     /// Sets what a machine's clock says at each start; false where there is none.
     pub(super) fn set_clock(&mut self, room: Room, clock: Option<&str>) -> Result<bool, Stop> {
         let name = self.machine(room)?;
@@ -208,50 +213,70 @@ impl<'l> Runner<'l> {
         Ok(set)
     }
 
+    /// Looks every `pause` until a look gives something, which gets the time at which this began; else says why
+    /// nothing came of the last look in time.
+    pub(super) fn wait<T>(
+        &mut self,
+        limit: Duration,
+        pause: Duration,
+        mut look: impl FnMut(&mut Self, Instant) -> Result<Result<T, String>, Stop>,
+    ) -> Result<T, Stop> {
+        let begun = Instant::now();
+        loop {
+            let in_time = begun.elapsed() < limit;
+            match look(self, begun)? {
+                Ok(found) => return Ok(found),
+                Err(_) if in_time => thread::sleep(pause),
+                Err(why) => return Err(format!("{why}, after {} s", limit.as_secs()).into()),
+            }
+        }
+    }
+
     /// Waits until a machine's screen shows all of these, however its lines are broken.
     pub(super) fn until_screen(&mut self, room: Room, texts: &[&str]) -> Result<(), Stop> {
         let name = self.machine(room)?;
-        let begun = Instant::now();
-        loop {
-            let in_time = begun.elapsed() < self.pace.boot;
-            let screen = self.site.screen(&name)?;
+        self.wait(self.pace.boot, PAUSE, |runner, _| {
+            let screen = runner.site.screen(&name)?;
             let words = screen.split_whitespace().collect::<Vec<_>>().join(" ");
-            match texts.iter().find(|text| !words.contains(**text)) {
-                None => return Ok(()),
-                Some(_) if in_time => thread::sleep(PAUSE),
-                Some(text) => {
-                    return Err(format!("{name} does not show {text:?}, but:\n{screen}").into());
-                }
-            }
-        }
+            Ok(match texts.iter().find(|text| !words.contains(**text)) {
+                None => Ok(()),
+                Some(text) => Err(format!("{name} does not show {text:?}, but:\n{screen}\n")),
+            })
+        })
     }
 
     /// Waits until one of two goals is met.
     pub(super) fn until_either(&mut self, goals: [Goal; 2]) -> Result<(), Stop> {
-        let begun = Instant::now();
-        loop {
-            let in_time = begun.elapsed() < self.pace.boot;
-            let sights = self.sights(begun)?;
-            match goals[0].met(&sights).or_else(|_| goals[1].met(&sights)) {
-                Ok(()) => return Ok(()),
-                Err(_) if in_time => thread::sleep(PAUSE),
-                Err(why) => return Err(why.into()),
-            }
-        }
+        self.wait(self.pace.boot, PAUSE, |runner, begun| {
+            let sights = runner.sights(begun)?;
+            Ok(goals[0].met(&sights).or_else(|_| goals[1].met(&sights)))
+        })
     }
 
     /// Waits until exactly one room's machine finds this wrong, and says which.
     pub(super) fn until_one_says(&mut self, code: &'static str) -> Result<Room, Stop> {
-        let begun = Instant::now();
-        loop {
-            let in_time = begun.elapsed() < self.pace.boot;
-            match saying(&self.sights(begun)?, code)[..] {
-                [one] => return Ok(one),
-                _ if in_time => thread::sleep(PAUSE),
-                [] => return Err(format!("no room says {code}").into()),
-                _ => return Err(format!("both rooms say {code}").into()),
-            }
-        }
+        self.wait(self.pace.boot, PAUSE, |runner, begun| {
+            Ok(match saying(&runner.sights(begun)?, code)[..] {
+                [one] => Ok(one),
+                [] => Err(format!("no room says {code}")),
+                _ => Err(format!("both rooms say {code}")),
+            })
+        })
+    }
+
+    /// Waits until the writes are over, and says what came of them; `which` is what they were, such as
+    /// ` of 1 MiB`.
+    pub(super) fn finish(&mut self, load: Load, which: &str) -> Result<Written, Stop> {
+        let mut told = Vec::new();
+        let written = load.finish(&mut |line| told.push(line));
+        told.into_iter().for_each(|line| self.say(line));
+        let written = written?;
+        self.say(format!(
+            "all {} acknowledged writes{which} are there; for {:.1} s none was acknowledged",
+            written.acknowledged,
+            written.longest_gap().as_secs_f64()
+        ));
+        Ok(written)
     }
 
     /// What both rooms say, if they said it after `since`.
@@ -276,15 +301,9 @@ impl<'l> Runner<'l> {
 
     /// Waits until the goal is met, and returns how long that took.
     pub(super) fn until(&mut self, goal: Goal, limit: Duration) -> Result<Duration, Stop> {
-        let begun = Instant::now();
-        loop {
-            let in_time = begun.elapsed() < limit;
-            match goal.met(&self.sights(begun)?) {
-                Ok(()) => return Ok(begun.elapsed()),
-                Err(_) if in_time => thread::sleep(PAUSE),
-                Err(why) => return Err(format!("{why}, after {} s", limit.as_secs()).into()),
-            }
-        }
+        self.wait(limit, PAUSE, |runner, begun| {
+            Ok(goal.met(&runner.sights(begun)?).map(|()| begun.elapsed()))
+        })
     }
 
     /// Sees that the goal stays met.
@@ -303,10 +322,7 @@ impl<'l> Runner<'l> {
 
     /// Mends what is cut, switches on what is off, and waits until both rooms are in sync.
     pub(super) fn settle(&mut self) -> Result<(), Stop> {
-        for cable in self.site.cut()? {
-            self.site.set_cable(cable.as_str(), true)?;
-            self.say(format!("the cable {cable} is whole again"));
-        }
+        self.mend_all()?;
         if self.site.mend_witness()? {
             self.say("the witness is back");
         }
