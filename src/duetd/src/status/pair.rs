@@ -84,9 +84,22 @@ pub(super) fn findings(
         );
         found.push(judge::bad("pair.waits", what, cure));
     } else if page["survival"]["redundant"] != true {
+        let lacking = if leader(page) == other { own(page) } else { other.clone() };
         let what =
-            format!("Room {} serves alone: room {other} is not in sync{link}.", leader(page));
-        let back = cure_of_refusal(page).unwrap_or_else(|| format!("Bring room {other} back."));
+            format!("Room {} serves alone: room {lacking} is not in sync{link}.", leader(page));
+        let back = cure_of_refusal(page).unwrap_or_else(|| {
+            match (is_connected(page), page["authority"]["trouble"].is_string()) {
+                // Rule 7 of docs/protocol.md.
+                (true, true) => {
+                    "The rooms hear each other, but the authority has to know first that both \
+                                 are in sync: see that it answers."
+                        .to_owned()
+                }
+                (true, false) => format!("Room {lacking} is being sent what it lacks."),
+                (false, _) if lacking == other => format!("Bring room {lacking} back."),
+                (false, _) => format!("Mend the link to room {other}."),
+            }
+        });
         let cure = format!(
             "{back} It catches up by itself. Until it has, losing the one that serves stops the site."
         );
@@ -133,10 +146,22 @@ pub(super) fn is_forming(page: &Answer, uptime_s: u64) -> bool {
     !formed && uptime_s < FINDING_PATIENCE_S
 }
 
-/// The other room, in upper case.
+/// This room, and the other one, in upper case.
+fn own(page: &Value) -> String {
+    room(page).to_string().to_uppercase()
+}
+
 fn other(page: &Value) -> String {
-    let own: Room = page["room"].as_str().and_then(|room| room.parse().ok()).unwrap_or(Room::A);
-    own.other().to_string().to_uppercase()
+    room(page).other().to_string().to_uppercase()
+}
+
+fn room(page: &Value) -> Room {
+    page["room"].as_str().and_then(|room| room.parse().ok()).unwrap_or(Room::A)
+}
+
+/// Whether the rooms hear each other, in both directions.
+fn is_connected(page: &Value) -> bool {
+    !page["link"]["outward"].is_null() && !page["link"]["inward"].is_null()
 }
 
 fn leader(page: &Value) -> String {
@@ -164,8 +189,7 @@ pub(crate) fn rooms(page: &Value) -> String {
 /// The link to the other room, in a line.
 pub(crate) fn link(page: &Value) -> String {
     let link = &page["link"];
-    let up = !link["outward"].is_null() && !link["inward"].is_null();
-    match (up, link["round_trip_ms"].as_f64(), link["why_not"].as_str()) {
+    match (is_connected(page), link["round_trip_ms"].as_f64(), link["why_not"].as_str()) {
         (true, Some(trip), _) => format!("up, {} there and back", milliseconds(trip)),
         (true, None, _) => "up".to_owned(),
         (false, _, Some(why)) => format!("down: {why}"),
@@ -197,6 +221,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::node::Problem;
 
     fn page() -> Value {
         json!({
@@ -280,6 +305,31 @@ mod tests {
             addresses: Vec::new(),
         };
         assert!(cure("", &[unplugged]).contains("connected? There is none at enp0s16."));
+    }
+
+    #[test]
+    fn the_room_that_is_not_in_sync_is_named_wherever_it_is_read() {
+        let told = |changes: Value| {
+            let mut alone = with(json!({ "in_sync": ["a"], "survival": { "redundant": false } }));
+            alone.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            let mut found = Vec::new();
+            findings(&Ok(alone), 1000, &[], &mut found);
+            let Problem { what, cure, .. } = found.remove(0).problem;
+            (what, cure.split_inclusive(". ").next().unwrap().trim().to_owned())
+        };
+        let what = "Room A serves alone: room B is not in sync.".to_owned();
+        let apart = json!({ "outward": null, "inward": null });
+        assert_eq!(told(json!({ "link": apart })), (what.clone(), "Bring room B back.".into()));
+        let here = told(json!({ "room": "b", "role": "follows", "link": apart }));
+        assert_eq!(here, (what.clone(), "Mend the link to room A.".into()));
+        let joins = told(json!({ "room": "b", "role": "follows" }));
+        assert_eq!(joins, (what.clone(), "Room B is being sent what it lacks.".into()));
+        let unheard = json!({ "kind": "witness", "trouble": "no answer" });
+        for room in ["a", "b"] {
+            let (said, cure) = told(json!({ "room": room, "authority": unheard }));
+            assert_eq!(said, what);
+            assert!(cure.contains("the authority has to know first"), "{cure}");
+        }
     }
 
     #[test]

@@ -101,10 +101,15 @@ pub(super) fn no_dhcp(runner: &mut Runner<'_>) -> Done {
     for room in [Room::A, Room::B] {
         runner.on(room)?;
     }
+    // A witness is not reached either, and has to know first that both rooms are in sync.
+    let (shown, so) = match runner.site.has_witness() {
+        true => ("leads alone", "one leads, the other one follows until the witness is heard"),
+        false => ("both in sync", "both are in sync"),
+    };
     for room in [Room::A, Room::B] {
-        runner.until_screen(room, &["both in sync"])?;
+        runner.until_screen(room, &["Link up", shown])?;
     }
-    runner.say("both rooms are in sync, by addresses of the wire alone");
+    runner.say(format!("the rooms hear each other by addresses of the wire alone: {so}"));
     for room in [Room::A, Room::B] {
         runner.until_screen(room, &["No DHCP server answers", "Cure: See to the DHCP server"])?;
     }
