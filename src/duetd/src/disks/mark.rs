@@ -25,6 +25,11 @@ pub(crate) enum Identity {
 }
 
 impl Identity {
+    /// That of a disk which says so: the serial number, or else the other.
+    pub(crate) fn of(serial: Option<Serial>, wwid: Option<String>) -> Option<Identity> {
+        serial.map(Identity::Serial).or_else(|| wwid.map(Identity::Wwid))
+    }
+
     /// As one line of text; no two identities have the same.
     pub(crate) fn text(&self) -> String {
         match self {

@@ -56,8 +56,7 @@ pub(crate) struct Disk {
 impl Disk {
     /// By what it is told from others, if by anything.
     pub(crate) fn identity(&self) -> Option<Identity> {
-        let serial = self.serial.clone().map(Identity::Serial);
-        serial.or_else(|| self.wwid.clone().map(Identity::Wwid))
+        Identity::of(self.serial.clone(), self.wwid.clone())
     }
 }
 

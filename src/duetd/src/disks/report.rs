@@ -114,14 +114,11 @@ impl Entry {
             partition: None,
         }
     }
-}
 
-impl Entry {
     /// As [`Identity::text`](super::mark::Identity::text).
     pub(crate) fn identity(&self) -> Option<String> {
-        let serial = self.serial.as_ref().and_then(|text| text.parse().ok()).map(Identity::Serial);
-        let identity = serial.or_else(|| self.wwid.clone().map(Identity::Wwid));
-        identity.map(|identity| identity.text())
+        let serial = self.serial.as_ref().and_then(|text| text.parse().ok());
+        Identity::of(serial, self.wwid.clone()).map(|identity| identity.text())
     }
 }
 
