@@ -85,14 +85,22 @@ pub(super) fn findings(
         found.push(judge::bad("pair.waits", what, cure));
     } else if page["survival"]["redundant"] != true {
         let lacking = if leader(page) == other { own(page) } else { other.clone() };
+        // What the witness has not taken, it refuses for a reason.
+        let unwitnessed = page["authority"]["witnessed"] == false && is_connected(page);
+        let refused = page["refusal"].as_str().filter(|_| unwitnessed);
+        let why = refused.map_or_else(|| link.clone(), |why| format!(" ({why})"));
         let what =
-            format!("Room {} serves alone: room {lacking} is not in sync{link}.", leader(page));
+            format!("Room {} serves alone: room {lacking} is not in sync{why}.", leader(page));
         let back = cure_of_refusal(page).unwrap_or_else(|| {
             match (is_connected(page), page["authority"]["trouble"].is_string()) {
                 // Rule 7 of docs/protocol.md.
                 (true, true) => {
                     "The rooms hear each other, but the authority has to know first that both \
                                  are in sync: see that it answers."
+                        .to_owned()
+                }
+                (true, false) if refused.is_some() => {
+                    "A site that was begun anew is removed at its witness, and added again."
                         .to_owned()
                 }
                 (true, false) => format!("Room {lacking} is being sent what it lacks."),
@@ -324,6 +332,11 @@ mod tests {
         assert_eq!(here, (what.clone(), "Mend the link to room A.".into()));
         let joins = told(json!({ "room": "b", "role": "follows" }));
         assert_eq!(joins, (what.clone(), "Room B is being sent what it lacks.".into()));
+        let why = "the witness refuses: it holds the register of another cluster";
+        let authority = json!({ "kind": "witness", "trouble": null, "witnessed": false });
+        let (said, cure) = told(json!({ "refusal": why, "authority": authority }));
+        assert_eq!(said, format!("Room A serves alone: room B is not in sync ({why})."));
+        assert!(cure.starts_with("A site that was begun anew is removed at its witness"), "{cure}");
         let unheard = json!({ "kind": "witness", "trouble": "no answer" });
         for room in ["a", "b"] {
             let (said, cure) = told(json!({ "room": room, "authority": unheard }));
