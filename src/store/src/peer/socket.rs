@@ -23,6 +23,11 @@ const ASK: Duration = Duration::from_secs(1);
 /// How much the kernel takes that it does not send yet: what is urgent waits behind it.
 const UNSENT_BYTES: u32 = 128 << 10;
 
+/// The most bytes of a segment: such packets pass every path that carries IPv6 (RFC 8200, section 5; RFC 9293,
+/// section 3.7.1). To find out that a path loses larger ones without a word takes TCP longer than
+/// [`UNACKNOWLEDGED`], so a link that had begun with large ones would never come up there.
+const SEGMENT: u32 = 1280 - 40 - 20;
+
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 64;
 
@@ -34,6 +39,8 @@ pub(super) fn listen(address: SocketAddr, alone: bool) -> io::Result<TcpListener
     if address.ip() == Ipv6Addr::UNSPECIFIED && alone {
         SockRef::from(&socket).set_only_v6(true)?;
     }
+    // Those that are accepted have it too, and tell it the other end (tcp(7), `TCP_MAXSEG`).
+    SockRef::from(&socket).set_tcp_mss(SEGMENT)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -53,5 +60,25 @@ pub(super) fn tune_for(stream: &TcpStream, purpose: Purpose) -> io::Result<()> {
     match purpose {
         Purpose::Frames | Purpose::Calls => Ok(()),
         Purpose::Snapshot => SockRef::from(stream).set_tcp_user_timeout(Some(UNREAD_SNAPSHOT)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn packets_of_the_link_pass_every_path() {
+        for own in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = listen(own.parse().unwrap(), false).unwrap();
+            let address = listener.local_addr().unwrap();
+            let (dialled, accepted) =
+                tokio::join!(TcpStream::connect(address), async { listener.accept().await });
+            for end in [dialled.unwrap(), accepted.unwrap().0] {
+                let segment = SockRef::from(&end).tcp_mss().unwrap();
+                assert!(segment <= SEGMENT, "{own}: {segment} bytes");
+            }
+        }
     }
 }
